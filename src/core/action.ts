@@ -1,0 +1,40 @@
+import type { ContainerSpec } from './container.ts';
+import type { RolloutStrategy } from './state.ts';
+
+export type Action =
+  | { readonly type: 'build-image'; readonly image: string; readonly version: string; readonly inputs: string }
+  | { readonly type: 'push-image'; readonly image: string; readonly version: string }
+  | { readonly type: 'ship-image'; readonly image: string; readonly version: string }
+  | { readonly type: 'pull-image'; readonly image: string; readonly reference: string }
+  | { readonly type: 'tag-image'; readonly image: string; readonly tags: readonly string[] }
+  | { readonly type: 'init-state'; readonly volume: string }
+  | { readonly type: 'create-network'; readonly name: string }
+  | { readonly type: 'create-volume'; readonly name: string }
+  | { readonly type: 'create-container'; readonly spec: ContainerSpec }
+  | {
+      readonly type: 'replace-container';
+      readonly spec: ContainerSpec;
+      readonly oldId: string;
+      readonly strategy: RolloutStrategy;
+    }
+  | { readonly type: 'start-container'; readonly spec: ContainerSpec; readonly id: string }
+  | { readonly type: 'restart-container'; readonly spec: ContainerSpec; readonly id: string }
+  | { readonly type: 'stop-container'; readonly name: string; readonly id: string; readonly drainMs: number }
+  | { readonly type: 'update-container'; readonly spec: ContainerSpec; readonly id: string }
+  | { readonly type: 'remove-container'; readonly name: string; readonly id: string; readonly drainMs: number };
+
+export type ActionType = Action['type'];
+
+/** One step of a plan. `id` is `host/name/verb`: stable, greppable, also the key of its events. */
+export interface PlanNode {
+  readonly id: string;
+  readonly host: string;
+  readonly action: Action;
+  readonly cause: string;
+  readonly after: readonly string[];
+}
+
+/** Steps in topological order: what a step waits for stands before it. */
+export interface Plan {
+  readonly nodes: readonly PlanNode[];
+}

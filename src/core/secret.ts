@@ -1,0 +1,28 @@
+const hidden = new WeakMap<Secret, string>();
+
+/** A value that prints as `[redacted]` wherever it is shown; only `reveal()` gives it away. */
+export class Secret {
+  /** The name a person knows it by, such as `BROKER_PASSWORD`. */
+  readonly name: string;
+
+  constructor(name: string, value: string) {
+    this.name = name;
+    hidden.set(this, value);
+  }
+
+  reveal(): string {
+    return hidden.get(this) ?? '';
+  }
+
+  toString(): string {
+    return '[redacted]';
+  }
+
+  toJSON(): string {
+    return '[redacted]';
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return `Secret(${this.name})`;
+  }
+}

@@ -1,0 +1,273 @@
+import type { Secret } from './secret.ts';
+
+/** How a host is reached. All paths are absolute once resolved. */
+export interface HostTarget {
+  readonly name: string;
+  readonly connection: 'ssh' | 'local';
+  readonly address: string;
+  readonly user: string | undefined;
+  readonly port: number | undefined;
+  readonly identity: string | undefined;
+  /** Names of hosts of the config, or `[user@]address[:port]`, in the order of the hops. */
+  readonly proxyJump: readonly string[];
+  /** known_hosts lines that the config carries, for CI. */
+  readonly knownHosts: readonly string[];
+  /** Address or interface at which the other hosts reach this one. */
+  readonly advertise: string | undefined;
+  readonly client: 'auto' | 'ssh2' | 'openssh';
+  readonly dockerSocket: string | undefined;
+}
+
+export interface BuildSource {
+  readonly type: 'build';
+  /** The key under `images`. */
+  readonly name: string;
+  readonly repository: string;
+  /** The registry's host, or undefined when the image is shipped over SSH. */
+  readonly registry: string | undefined;
+  readonly context: string;
+  /** Relative to the context, as Docker has it. */
+  readonly dockerfile: string;
+  readonly target: string | undefined;
+  /** null: taken from cu's environment, left out when unset there; not part of the version. */
+  readonly args: Readonly<Record<string, string | null>>;
+  readonly secrets: readonly Secret[];
+  readonly platform: string | undefined;
+  /** `local` or the name of a host. */
+  readonly on: string;
+  readonly keep: number;
+}
+
+export interface RefSource {
+  readonly type: 'ref';
+  readonly name: string;
+  readonly reference: string;
+  readonly keep: number;
+}
+
+export type ImageSource = BuildSource | RefSource;
+
+export interface Registry {
+  readonly host: string;
+  readonly username: string;
+  readonly password: Secret;
+}
+
+export type UserChoice =
+  | { readonly type: 'ids'; readonly uid: number; readonly gid: number }
+  | { readonly type: 'host' }
+  | { readonly type: 'root' };
+
+export type MountSpec =
+  | { readonly type: 'volume'; readonly name: string; readonly target: string; readonly readOnly: boolean }
+  | { readonly type: 'bind'; readonly source: string; readonly target: string; readonly readOnly: boolean };
+
+/** `bind` is an interface, an address or `*`; an interface is looked up on the host. */
+export interface PortSpec {
+  readonly bind: string;
+  readonly port: number;
+  readonly containerPort: number;
+}
+
+export type MemoryAmount =
+  | { readonly type: 'bytes'; readonly bytes: number }
+  | { readonly type: 'share'; readonly share: number };
+
+interface HealthTiming {
+  readonly intervalMs: number;
+  /** How long all of it may take, from the start of the container. */
+  readonly timeoutMs: number;
+  /** Failures in a row, after `startPeriodMs`, that end the wait early. */
+  readonly retries: number;
+  readonly startPeriodMs: number;
+  /** How long the container must stay up once healthy. */
+  readonly stableMs: number;
+}
+
+export type HealthProbe =
+  | { readonly type: 'http'; readonly path: string; readonly port: number; readonly status: number | undefined }
+  | { readonly type: 'tcp'; readonly port: number }
+  | { readonly type: 'redis'; readonly port: number }
+  | { readonly type: 'command'; readonly command: readonly string[] }
+  | { readonly type: 'engine' }
+  | { readonly type: 'none' };
+
+export type Health = HealthProbe & HealthTiming;
+
+/** Text that may hold secrets; the broker's password is known only once its host was observed. */
+export type TextPart =
+  | string
+  | Secret
+  | { readonly type: 'broker-password' }
+  | { readonly type: 'broker-password-sha256' };
+
+/** A file put into the container before it starts. */
+export interface FileSpec {
+  readonly path: string;
+  readonly mode: number;
+  readonly content: readonly TextPart[];
+}
+
+export type RolloutStrategy = 'proxy' | 'start-first' | 'recreate';
+
+/** One container wanted on one host; what depends on the host (interfaces, shares, uid) is still symbolic. */
+export interface InstanceSpec {
+  readonly host: string;
+  readonly service: string;
+  readonly kind: string;
+  readonly instance: string;
+  readonly containerName: string;
+  readonly image: string;
+  readonly entrypoint: readonly string[] | undefined;
+  readonly command: readonly string[] | undefined;
+  readonly workdir: string | undefined;
+  readonly env: Readonly<Record<string, string>>;
+  /** Given as environment variables and as files in /run/secrets. */
+  readonly secrets: readonly Secret[];
+  readonly files: readonly FileSpec[];
+  readonly user: UserChoice | undefined;
+  readonly mounts: readonly MountSpec[];
+  readonly ports: readonly PortSpec[];
+  /** `project` is the network of this project and environment; else an engine's mode or network. */
+  readonly network: string;
+  readonly memory: MemoryAmount | undefined;
+  readonly cpus: number | undefined;
+  readonly cpuset: string | undefined;
+  readonly gpus: 'all' | number | readonly string[] | undefined;
+  readonly shmBytes: number | undefined;
+  readonly pids: number | undefined;
+  readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
+  readonly devices: readonly string[];
+  readonly capabilities: readonly string[];
+  readonly readOnly: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly health: Health;
+  readonly drainMs: number;
+  readonly stopSignal: string | undefined;
+  readonly restart: 'no' | 'on-failure' | 'always' | 'unless-stopped';
+  readonly logs: { readonly maxBytes: number; readonly maxFiles: number };
+  readonly rollout: RolloutStrategy;
+  /** Lower starts first: broker 0, workers 10, webservers 20, others 30. */
+  readonly phase: number;
+  readonly dependsOn: readonly string[];
+  readonly singleton: boolean;
+  readonly wantsBroker: boolean;
+  readonly storage: string | undefined;
+}
+
+export interface BrokerSpec {
+  readonly host: string;
+  readonly service: string;
+  readonly containerPort: number;
+  readonly published: PortSpec | undefined;
+  /** undefined: cu makes one at the first deploy and keeps it on the broker's host. */
+  readonly password: Secret | undefined;
+}
+
+/** What the config asks of one environment, fully resolved but for what only the hosts know. */
+export interface Desired {
+  readonly project: string;
+  readonly environment: string;
+  readonly tag: string;
+  readonly hosts: readonly HostTarget[];
+  readonly images: readonly ImageSource[];
+  readonly registries: readonly Registry[];
+  readonly instances: readonly InstanceSpec[];
+  readonly broker: BrokerSpec | undefined;
+}
+
+export type ContainerState = 'created' | 'running' | 'paused' | 'restarting' | 'removing' | 'exited' | 'dead';
+
+/** What `docker update` can change behind our back; undefined where it was not read. */
+export interface ObservedLimits {
+  readonly memoryBytes: number;
+  readonly nanoCpus: number;
+  readonly cpuset: string;
+  readonly pids: number;
+  readonly restart: string;
+}
+
+export interface ObservedContainer {
+  readonly id: string;
+  readonly name: string;
+  readonly imageId: string;
+  readonly imageName: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly state: ContainerState;
+  readonly health: 'healthy' | 'unhealthy' | 'starting' | 'none';
+  readonly createdAt: number;
+  /** The engine's words, such as `Up 3 minutes`. */
+  readonly status: string;
+  readonly ports: readonly { readonly address: string; readonly port: number; readonly containerPort: number }[];
+  readonly networks: readonly string[];
+  readonly volumes: readonly string[];
+  readonly limits: ObservedLimits | undefined;
+  readonly startedAt: number | undefined;
+  readonly restartCount: number;
+  readonly exitCode: number | undefined;
+  readonly isOomKilled: boolean;
+}
+
+export interface ObservedImage {
+  readonly id: string;
+  readonly tags: readonly string[];
+  readonly digests: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  readonly sizeBytes: number;
+  readonly createdAt: number;
+}
+
+export interface HostFacts {
+  readonly engineVersion: string;
+  readonly apiVersion: string;
+  readonly architecture: string;
+  readonly os: string;
+  readonly memoryBytes: number;
+  readonly cpus: number;
+  readonly imageStore: 'classic' | 'containerd';
+  readonly dockerRoot: string;
+  /** Free bytes where the engine keeps its data; undefined where it cannot be told. */
+  readonly freeBytes: number | undefined;
+  readonly uid: number;
+  readonly gid: number;
+  /** Addresses by interface, such as eth1 to 10.0.0.11. */
+  readonly interfaces: Readonly<Record<string, readonly string[]>>;
+  /** Listening TCP ports with their address (`0.0.0.0`, `::` for all), whoever holds them. */
+  readonly listening: readonly { readonly address: string; readonly port: number }[];
+  /** The host's clock minus ours, in milliseconds, when it was asked. */
+  readonly clockOffsetMs: number;
+}
+
+/** What cu itself keeps on a host, in the volume PROJECT-ENV-state. */
+export interface HostState {
+  /** Key of the digests that stand for secrets in `cu.spec`. */
+  readonly specKey: Secret;
+  readonly brokerPassword: Secret | undefined;
+}
+
+export interface ObservedHost {
+  readonly name: string;
+  readonly facts: HostFacts;
+  /** All of the host's, also foreign ones: they hold ports and names. */
+  readonly containers: readonly ObservedContainer[];
+  readonly images: readonly ObservedImage[];
+  readonly networks: readonly { readonly id: string; readonly name: string; readonly labels: Readonly<Record<string, string>> }[];
+  readonly volumes: readonly { readonly name: string; readonly labels: Readonly<Record<string, string>> }[];
+  readonly state: HostState | undefined;
+}
+
+export interface Observed {
+  readonly hosts: readonly ObservedHost[];
+}
+
+export const LABELS = {
+  project: 'cu.project',
+  environment: 'cu.env',
+  service: 'cu.service',
+  instance: 'cu.instance',
+  spec: 'cu.spec',
+  version: 'cu.version',
+  inputs: 'cu.inputs',
+  /** On what is cu's own and no instance: `state`. */
+  role: 'cu.role',
+} as const;
