@@ -1,13 +1,19 @@
 import type { ContainerSpec } from './container.ts';
+import type { Secret } from './secret.ts';
 import type { RolloutStrategy } from './state.ts';
 
 export type Action =
   | { readonly type: 'build-image'; readonly image: string; readonly version: string; readonly inputs: string }
   | { readonly type: 'push-image'; readonly image: string; readonly version: string }
-  | { readonly type: 'ship-image'; readonly image: string; readonly version: string }
+  | { readonly type: 'ship-image'; readonly image: string; readonly version: string; readonly from: string }
   | { readonly type: 'pull-image'; readonly image: string; readonly reference: string }
   | { readonly type: 'tag-image'; readonly image: string; readonly tags: readonly string[] }
-  | { readonly type: 'init-state'; readonly volume: string }
+  | {
+      readonly type: 'init-state';
+      readonly volume: string;
+      readonly specKey: Secret;
+      readonly brokerPassword: Secret | undefined;
+    }
   | { readonly type: 'create-network'; readonly name: string }
   | { readonly type: 'create-volume'; readonly name: string }
   | { readonly type: 'create-container'; readonly spec: ContainerSpec }
@@ -21,7 +27,10 @@ export type Action =
   | { readonly type: 'restart-container'; readonly spec: ContainerSpec; readonly id: string }
   | { readonly type: 'stop-container'; readonly name: string; readonly id: string; readonly drainMs: number }
   | { readonly type: 'update-container'; readonly spec: ContainerSpec; readonly id: string }
-  | { readonly type: 'remove-container'; readonly name: string; readonly id: string; readonly drainMs: number };
+  | { readonly type: 'remove-container'; readonly name: string; readonly id: string; readonly drainMs: number }
+  | { readonly type: 'remove-image'; readonly id: string; readonly tags: readonly string[]; readonly sizeBytes: number }
+  | { readonly type: 'remove-network'; readonly name: string }
+  | { readonly type: 'remove-volume'; readonly name: string };
 
 export type ActionType = Action['type'];
 

@@ -14,6 +14,11 @@ export class Secret {
     return hidden.get(this) ?? '';
   }
 
+  /** A secret made from this one, such as its form inside a URL. */
+  map(change: (value: string) => string): Secret {
+    return new Secret(this.name, change(this.reveal()));
+  }
+
   toString(): string {
     return '[redacted]';
   }

@@ -1,0 +1,158 @@
+#!/usr/bin/env bash
+# Everything that there is to test, from a fresh clone: `npm test`. What is missing gets installed.
+# The last line is `N passed, M failed`; a suite that did not run, or ran no test, counts as failed.
+set -uo pipefail
+
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$repo" || exit 1
+results=$repo/node_modules/.cache/test-all
+export results cache="${XDG_CACHE_HOME:-$HOME/.cache}/cu"
+passed=0
+failed=0
+table=''
+hosts_started=false
+# At a terminal Ctrl-C has to reach what runs; elsewhere a limit ends the whole process group.
+in_group=()
+[ ! -t 1 ] || in_group=(--foreground)
+
+main() {
+  trap clean_up EXIT
+  trap 'exit 130' INT TERM
+  if ! npm ls --all >/dev/null 2>&1; then
+    step install 600 npm ci --no-audit --no-fund || exit 1
+  fi
+  rm -rf "$results"
+  mkdir -p "$results"
+  step build 120 npm run --silent build || exit 1
+  step check 420 npm run --silent check
+  vitest unit 300
+  suite template 300 "$results/template.xml" bash -c template_tests
+  hosts_started=true
+  if step hosts 600 npm run --silent hosts -- up 3; then
+    vitest contract 600
+    vitest e2e 1200
+    step demo 420 bash scripts/demo.sh --remove
+  else
+    for name in contract e2e demo; do count "$name" 0 1 0 'not run: no test hosts'; done
+  fi
+  [ "$failed" = 0 ]
+  exit
+}
+
+# step NAME SECONDS COMMAND...: one test, passed when the command exits 0 in time.
+step() {
+  local name=$1 limit=$2 started=$SECONDS code=0
+  shift 2
+  banner "$name"
+  bounded "$limit" "$@" || code=$?
+  if [ "$code" = 0 ]; then
+    count "$name" 1 0 $((SECONDS - started)) ''
+  else
+    count "$name" 0 1 $((SECONDS - started)) "$(why "$code" "$limit")"
+  fi
+  return "$code"
+}
+
+# suite NAME SECONDS REPORT COMMAND...: counted test by test, from the report that the command writes.
+suite() {
+  local name=$1 limit=$2 report=$3 started=$SECONDS code=0 p f note
+  shift 3
+  banner "$name"
+  bounded "$limit" "$@" || code=$?
+  read -r p f note < <(read_report "$report" "$code")
+  [ "$f" = 0 ] || [ "$code" = 1 ] || note="$(why "$code" "$limit") $note"
+  count "$name" "$p" "$f" $((SECONDS - started)) "$note"
+}
+
+vitest() {
+  local report=$results/$1.json
+  suite "$1" "$2" "$report" npx vitest run --project "$1" --reporter=default --reporter=json --outputFile.json="$report"
+}
+
+# Prints `PASSED FAILED NOTE` of a report of vitest (JSON) or pytest (JUnit's XML).
+read_report() {
+  node -e '
+    const { readFileSync } = require("node:fs");
+    const [file, code] = process.argv.slice(1);
+    const readers = { json: readVitest, xml: readPytest };
+    let totals;
+    try { totals = readers[file.split(".").pop()](readFileSync(file, "utf8")); } catch { totals = undefined; }
+    if (totals === undefined) say(0, 1, "did not run");
+    else if (totals.failed > 0) say(totals.passed, totals.failed, "");
+    else if (totals.passed === 0) say(0, 1, "ran no test");
+    else if (code !== "0") say(totals.passed, 1, "failed outside of its tests");
+    else say(totals.passed, 0, totals.skipped > 0 ? `${totals.skipped} skipped` : "");
+
+    function say(...words) { console.log(words.join(" ")); }
+
+    function readVitest(text) {
+      const files = JSON.parse(text).testResults;
+      const count = (tests, ...states) => tests.filter((test) => states.includes(test.status)).length;
+      const all = files.flatMap((each) => each.assertionResults);
+      // A file that could not be loaded, or whose hooks failed, fails without a failed test.
+      const broken = files.filter((each) => each.status === "failed" && count(each.assertionResults, "failed") === 0);
+      return { passed: count(all, "passed"), failed: count(all, "failed") + broken.length, skipped: count(all, "skipped", "pending", "todo", "disabled") };
+    }
+
+    function readPytest(text) {
+      const number = (name) => Number(new RegExp(`<testsuite [^>]*\\b${name}="(\\d+)"`).exec(text)[1]);
+      const failed = number("failures") + number("errors");
+      return { passed: number("tests") - failed - number("skipped"), failed, skipped: number("skipped") };
+    }
+  ' "$1" "$2"
+}
+
+# The tests of the example application, in a Python environment of their own that is kept between runs.
+template_tests() {
+  local venv=$cache/template-venv
+  if ! python3 -c 'import ensurepip, sys; assert sys.version_info >= (3, 9)' 2>/dev/null; then install_python || return 1; fi
+  [ -x "$venv/bin/python" ] || python3 -m venv "$venv" || return 1
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r templates/app/requirements-test.txt || return 1
+  PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" -m pytest -q -p no:cacheprovider --junitxml="$results/template.xml" templates/app
+}
+
+install_python() {
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo 'python3 (3.9 or newer) with venv is needed: install python3-venv' >&2
+    return 1
+  fi
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv
+}
+export -f template_tests install_python
+
+bounded() {
+  local limit=$1
+  shift
+  timeout "${in_group[@]}" --kill-after=20 "$limit" "$@" </dev/null
+}
+
+why() {
+  case "$1" in
+    124 | 137) echo "took longer than $2 s;" ;;
+    *) echo "exited $1;" ;;
+  esac
+}
+
+banner() { printf '\n==== %s (after %s s)\n' "$1" "$SECONDS"; }
+
+count() {
+  passed=$((passed + $2))
+  failed=$((failed + $3))
+  table+=$(printf '%-10s %5s passed %5s failed %5s s  %s' "$1" "$2" "$3" "$4" "$5")$'\n'
+}
+
+# Whatever happened: no test host stays, and the last line says how it went.
+clean_up() {
+  local code=$?
+  trap - EXIT
+  if $hosts_started; then
+    banner 'hosts down'
+    bounded 120 npm run --silent hosts -- down || count 'hosts down' 0 1 0 'test hosts may be left over'
+  fi
+  if [ "$code" != 0 ] && [ "$failed" = 0 ]; then count 'test-all' 0 1 "$SECONDS" "ended with exit code $code"; fi
+  if [ "$failed" != 0 ] && [ "$code" = 0 ]; then code=1; fi
+  printf '\n%s\n%s passed, %s failed\n' "$table" "$passed" "$failed"
+  exit "$code"
+}
+
+main

@@ -1,0 +1,28 @@
+import type { Plan } from '../core/action.ts';
+import type { CuError } from '../core/error.ts';
+import type { ExecutionResult } from '../execute/execute.ts';
+import { planRemove } from '../plan/remove.ts';
+import type { Context } from './context.ts';
+import { prepareRunning } from './prepare.ts';
+import { runPlan } from './run-plan.ts';
+
+export interface RemoveResult {
+  readonly plan: Plan;
+  readonly outcome: ExecutionResult;
+  readonly unreachable: readonly CuError[];
+}
+
+/** Takes the environment off its hosts; asks first, and once more in words where data would go. */
+export async function remove(context: Context, options: { readonly volumes: boolean }): Promise<RemoveResult> {
+  await using prepared = await prepareRunning(context, []);
+  const { desired, observed } = prepared;
+  const plan = planRemove(desired, observed, options);
+  context.emit({ type: 'plan-ready', plan });
+  if (plan.nodes.length > 0) {
+    const data = options.volumes ? ', with the data in its volumes,' : '';
+    const name = `${desired.project} (${desired.environment})`;
+    const isAgreed = await context.confirm(`Remove ${name}${data} from ${observed.map((host) => host.name).join(', ')}?`, '--yes');
+    if (!isAgreed) return { plan, outcome: { done: [], failed: [], skipped: [], cancelled: true }, unreachable: prepared.unreachable };
+  }
+  return { plan, outcome: await runPlan(context, prepared, plan), unreachable: prepared.unreachable };
+}

@@ -1,0 +1,7 @@
+import type { Context } from './context.ts';
+import { lifecycle } from './lifecycle.ts';
+import type { LifecycleResult } from './lifecycle.ts';
+
+export function restart(context: Context, targets: readonly string[]): Promise<LifecycleResult> {
+  return lifecycle(context, 'restart', targets);
+}

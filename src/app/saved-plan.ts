@@ -1,0 +1,62 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod/mini';
+import { stableHash } from '../config/hash.ts';
+import type { Plan } from '../core/action.ts';
+import { CuError } from '../core/error.ts';
+import type { Context } from './context.ts';
+import type { Prepared } from './prepare.ts';
+
+const saved = z.object({ v: z.literal(1), plan: z.string(), hosts: z.record(z.string(), z.string()) });
+
+interface Planned {
+  readonly plan: Plan;
+  readonly prepared: Prepared;
+}
+
+/** Writes what the plan is made of as digests: it is made again from the same config, and must come out the same. */
+export async function savePlan(context: Context, file: string, planned: Planned): Promise<void> {
+  const steps = planned.plan.nodes.map(({ id, cause, after }) => ({ id, cause, after }));
+  const text = JSON.stringify({ v: 1, plan: planDigest(planned.plan), hosts: hostDigests(planned.prepared), steps }, undefined, 2);
+  await writeFile(join(context.cwd, file), `${text}\n`, { mode: 0o600 });
+}
+
+/** Refuses a saved plan when the hosts or the config are no longer what they were. */
+export async function checkSavedPlan(context: Context, file: string, planned: Planned): Promise<void> {
+  const found = await readSaved(context, file);
+  const hosts = hostDigests(planned.prepared);
+  const changed = Object.keys({ ...hosts, ...found.hosts }).filter((name) => hosts[name] !== found.hosts[name]);
+  if (changed.length > 0) {
+    throw new CuError('PLAN_STALE', `${changed.join(', ')} changed since ${file} was made`, { hint: 'look at a new one: `cu plan --out FILE`' });
+  }
+  if (planDigest(planned.plan) !== found.plan) {
+    throw new CuError('PLAN_STALE', `the config or its inputs changed since ${file} was made`, { hint: 'look at a new one: `cu plan --out FILE`' });
+  }
+}
+
+async function readSaved(context: Context, file: string): Promise<z.output<typeof saved>> {
+  try {
+    return saved.parse(JSON.parse(await readFile(join(context.cwd, file), 'utf8')));
+  } catch (error) {
+    throw new CuError('USAGE', `${file} is not a plan that cu saved`, { hint: '`cu plan --out FILE` writes one', cause: error });
+  }
+}
+
+/** Fresh secrets differ from run to run and count by name only. */
+function planDigest(plan: Plan): string {
+  return stableHash(plan.nodes.map(({ id, cause, after }) => [id, cause, after]));
+}
+
+function hostDigests({ observed }: Prepared): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    observed.map((host) => [
+      host.name,
+      stableHash({
+        containers: host.containers.map(({ id, name, state, imageId, labels, limits }) => [id, name, state, imageId, labels, limits]),
+        images: host.images.map((image) => [image.id, image.tags]),
+        networks: host.networks.map((network) => network.name),
+        volumes: host.volumes.map((volume) => volume.name),
+      }),
+    ]),
+  );
+}

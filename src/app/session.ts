@@ -1,0 +1,129 @@
+import pLimit from 'p-limit';
+import { CuError, CuErrors } from '../core/error.ts';
+import type { Desired, HostTarget, ObservedHost } from '../core/state.ts';
+import { observeHost } from '../observe/observe.ts';
+import type { Host } from '../transport/host.ts';
+import { createPool } from '../transport/pool.ts';
+import type { Context } from './context.ts';
+import { meter } from './meter.ts';
+import type { Meter, Usage } from './meter.ts';
+
+const DEFAULT_PARALLEL = 16;
+const DEFAULT_CONNECT_MS = 15_000;
+
+/** The connections of one command. */
+export interface Session extends AsyncDisposable {
+  readonly hosts: ReadonlyMap<string, Host>;
+  open(target: HostTarget): Promise<Host>;
+  /** This machine's engine, as a host of its own where the config names none. */
+  openLocal(): Promise<Host>;
+  readonly localName: string;
+  usage(): Readonly<Record<string, Usage>>;
+}
+
+export function openSession(context: Context, desired: Desired): Session {
+  const pool = createPool({
+    ...context,
+    connectTimeoutMs: context.options.timeoutMs ?? DEFAULT_CONNECT_MS,
+    confirm: (question) => context.confirm(question, 'a known_hosts entry'),
+    targets: desired.hosts,
+  });
+  const hosts = new Map<string, Host>();
+  const meters = new Map<string, Meter>();
+  const local = desired.hosts.find((target) => target.connection === 'local') ?? localTarget(desired);
+  const open = async (target: HostTarget): Promise<Host> => {
+    const known = hosts.get(target.name);
+    if (known !== undefined) return known;
+    const metered = meter(await pool.open(target));
+    hosts.set(target.name, metered.host);
+    meters.set(target.name, metered);
+    return metered.host;
+  };
+  return {
+    hosts,
+    open,
+    openLocal: () => open(local),
+    localName: local.name,
+    usage: () => Object.fromEntries([...meters].map(([name, each]) => [name, each.usage()])),
+    [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
+  };
+}
+
+export interface Snapshot {
+  readonly observed: readonly ObservedHost[];
+  readonly unreachable: readonly CuError[];
+}
+
+/**
+ * Connects to hosts and looks at them, all at once. One that does not answer ends the command before anything
+ * is changed, or with `--skip-unreachable` is left out.
+ */
+export async function observeAll(
+  context: Context,
+  session: Session,
+  desired: Desired,
+  names: ReadonlySet<string>,
+): Promise<Snapshot> {
+  const limit = pLimit(context.options.parallel ?? DEFAULT_PARALLEL);
+  const targets = desired.hosts.filter((target) => names.has(target.name));
+  const results = await Promise.all(
+    targets.map((target) =>
+      limit(async (): Promise<ObservedHost | CuError> => {
+        try {
+          const host = await session.open(target);
+          const { now, signal } = context;
+          return await observeHost(host, { ...desired, now, signal });
+        } catch (error) {
+          if (context.signal.aborted) throw new CuError('CANCELLED', 'interrupted before anything was changed', { cause: error });
+          if (error instanceof CuError && error.exitCode >= 2 && error.code !== 'CONFIG_INVALID') return named(error, target.name);
+          throw error;
+        }
+      }),
+    ),
+  );
+  const unreachable = results.filter((result): result is CuError => result instanceof CuError);
+  const observed = results.filter((result): result is ObservedHost => !(result instanceof CuError));
+  if (unreachable.length === 0) return { observed, unreachable };
+  if (!context.options.skipUnreachable) throw new CuErrors(unreachable);
+  for (const error of unreachable) context.emit({ type: 'host-unreachable', host: error.host ?? '', error });
+  return { observed, unreachable };
+}
+
+/** Every instance's host, and the broker's: the others need its address and password. */
+export function hostsFor(desired: Desired, instances: Desired['instances']): ReadonlySet<string> {
+  const names = new Set(instances.map((instance) => instance.host));
+  if (desired.broker !== undefined && instances.some((instance) => instance.wantsBroker)) names.add(desired.broker.host);
+  return names;
+}
+
+function localTarget(desired: Desired): HostTarget {
+  const isTaken = desired.hosts.some((target) => target.name === 'local');
+  return {
+    name: isTaken ? 'this-machine' : 'local',
+    connection: 'local',
+    address: '127.0.0.1',
+    user: undefined,
+    port: undefined,
+    identity: undefined,
+    proxyJump: [],
+    knownHosts: [],
+    advertise: undefined,
+    client: 'auto',
+    dockerSocket: undefined,
+  };
+}
+
+/** A host that answers badly is, for the others, a host that is away: its error must name it. */
+function named(error: CuError, host: string): CuError {
+  if (error.host !== undefined) return error;
+  return new CuError(error.code, error.message, { ...contextOf(error), host });
+}
+
+function contextOf(error: CuError): { hint?: string; detail?: string; command?: string; cause: unknown } {
+  return {
+    cause: error,
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    ...(error.detail === undefined ? {} : { detail: error.detail }),
+    ...(error.command === undefined ? {} : { command: error.command }),
+  };
+}

@@ -1,0 +1,76 @@
+import type { PortSpec } from '../core/state.ts';
+import { settingPath, type Placement } from './placements.ts';
+import type { Complaint } from './problem.ts';
+import type { Subject } from './rule.ts';
+import { own } from './schema.ts';
+
+/** Addresses and ports that one of `before` has, and that an instance of `subject` asks for as well, on the same host. */
+export function portClashes(before: Subject, subject: Subject): readonly Complaint[] {
+  const taken = new Map<string, { readonly port: PortSpec; readonly holder: Placement }[]>();
+  const complaints: Complaint[] = [];
+  const isWithin = before === subject;
+  const keyOf = (host: string, port: PortSpec): string => `${host}\0${port.port}`;
+  const remember = (holder: Placement): void => {
+    for (const port of holder.settings.ports) {
+      const key = keyOf(holder.host, port);
+      taken.set(key, [...(taken.get(key) ?? []), { port, holder }]);
+    }
+  };
+  if (!isWithin) for (const placement of before.placements) remember(placement);
+  const seen = new Set<string>();
+  for (const placement of subject.placements) {
+    for (const [index, port] of placement.settings.ports.entries()) {
+      const earlier = sameMachine(before, subject, placement.host) ? taken.get(keyOf(placement.host, port)) : undefined;
+      const clash = earlier?.find((other) => overlaps(other.port, port));
+      const path = [...settingPath(subject.config, placement, 'ports'), index];
+      // Ten replicas are one mistake, not nine.
+      if (clash !== undefined && !seen.has(path.join('\0'))) {
+        seen.add(path.join('\0'));
+        complaints.push({ path, ...wordsFor({ before, subject, port, placement, holder: clash.holder }) });
+      }
+    }
+    if (isWithin) remember(placement);
+  }
+  return complaints;
+}
+
+interface Clash {
+  readonly before: Subject;
+  readonly subject: Subject;
+  readonly port: PortSpec;
+  readonly placement: Placement;
+  readonly holder: Placement;
+}
+
+function wordsFor({ before, subject, port, placement, holder }: Clash): { readonly message: string; readonly hint: string } {
+  const where = `port ${port.port} of ${placement.host}`;
+  if (before !== subject) {
+    return {
+      message: `${where} belongs to ${holder.service} of environment ${before.name} already`,
+      hint: `give it another one under environments.${subject.name}.services.${placement.service}.ports`,
+    };
+  }
+  if (holder.service === placement.service) {
+    return {
+      message: `${where} cannot be held by the instances ${holder.instance} and ${placement.instance} at once`,
+      hint: 'give each instance ports of its own (`instances`), or run one per host',
+    };
+  }
+  return { message: `${where} belongs to ${holder.service} already`, hint: 'give one of them another port or address' };
+}
+
+/** Interfaces are only names here: whether eth1 has the address of the other is seen on the host. */
+function overlaps(left: PortSpec, right: PortSpec): boolean {
+  return left.port === right.port && (left.bind === right.bind || isEverywhere(left.bind) || isEverywhere(right.bind));
+}
+
+function isEverywhere(bind: string): boolean {
+  return ['*', '0.0.0.0', '::'].includes(bind);
+}
+
+/** Environments may give one name to two machines. */
+function sameMachine(before: Subject, subject: Subject, host: string): boolean {
+  const left = own(before.config.hosts, host);
+  const right = own(subject.config.hosts, host);
+  return left?.connection === right?.connection && (left?.address ?? host) === (right?.address ?? host) && left?.port === right?.port;
+}

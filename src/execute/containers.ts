@@ -1,0 +1,170 @@
+import type { ContainerSpec } from '../core/container.ts';
+import { CuError } from '../core/error.ts';
+import type { RolloutStrategy } from '../core/state.ts';
+import { inspectContainer } from '../observe/observe.ts';
+import { limitsOf } from '../plan/compare.ts';
+import { REPLACED, UNPROVEN } from '../plan/containers.ts';
+import type { Host } from '../transport/host.ts';
+import {
+  createContainer,
+  putFiles,
+  removeContainer,
+  renameContainer,
+  startContainer,
+  stopContainer,
+  unpauseContainer,
+} from './engine.ts';
+import { waitHealthy } from './gate.ts';
+
+export interface ContainerStep {
+  readonly host: Host;
+  readonly spec: ContainerSpec;
+  readonly imageId: string;
+  readonly now: () => number;
+  readonly signal: AbortSignal;
+  readonly onProgress: (text: string) => void;
+}
+
+/** Putting back must end before a CI runner's kill, also when the host no longer answers (FACTS.md section 4). */
+const PUT_BACK_MS = 6000;
+
+export async function createAndProve(step: ContainerStep): Promise<void> {
+  const id = await startUnproven(step);
+  await renameContainer(step.host, id, step.spec.name, step.signal);
+}
+
+/**
+ * Replaces `oldId`: stop-first or start-first, the old one kept until the new one is healthy. When the new one
+ * fails, or the run is interrupted, the new one is removed and the old one serves as before.
+ */
+export async function replaceContainer(step: ContainerStep, oldId: string, strategy: RolloutStrategy): Promise<void> {
+  const { host, spec, signal } = step;
+  const old = await inspectContainer(host, oldId, signal);
+  if (old === undefined) return createAndProve(step);
+  const oldName = `${spec.name}${REPLACED}`;
+  if (old.observed.name === `${spec.name}${UNPROVEN}`) await renameContainer(host, oldId, oldName, signal);
+  let newId: string;
+  try {
+    if (strategy === 'recreate') {
+      step.onProgress('stopping the old one');
+      if (old.observed.state === 'paused') await unpauseContainer(host, oldId, signal);
+      await stopContainer(host, oldId, spec.drainMs, signal);
+    }
+    newId = await startUnproven(step);
+  } catch (error) {
+    throw await putBack(host, oldId, old.observed.state === 'running' && strategy === 'recreate', error);
+  }
+  // From here on the new one is proven. Both renames are done even when interrupted, so that names tell the truth.
+  const finish = AbortSignal.timeout(PUT_BACK_MS);
+  if (old.observed.name === spec.name) await renameContainer(host, oldId, oldName, finish);
+  await renameContainer(host, newId, spec.name, finish);
+  if (strategy !== 'recreate') {
+    step.onProgress('draining the old one');
+    if (old.observed.state === 'paused') await unpauseContainer(host, oldId, signal);
+    await stopContainer(host, oldId, spec.drainMs, signal);
+  }
+  await removeContainer(host, oldId, signal);
+}
+
+export async function startAndProve(step: ContainerStep, id: string): Promise<void> {
+  const { host, signal } = step;
+  const found = await inspectContainer(host, id, signal);
+  if (found?.observed.state === 'paused') await unpauseContainer(host, id, signal);
+  await startContainer(host, id, signal);
+  await waitHealthy(host, id, step.spec, step);
+}
+
+export async function restartAndProve(step: ContainerStep, id: string): Promise<void> {
+  const { host, spec, signal } = step;
+  const found = await inspectContainer(host, id, signal);
+  if (found?.observed.state === 'paused') await unpauseContainer(host, id, signal);
+  step.onProgress('stopping');
+  try {
+    await stopContainer(host, id, spec.drainMs, signal);
+  } catch (error) {
+    // Interrupted between stop and start: it must not stay down.
+    await startContainer(host, id, AbortSignal.timeout(PUT_BACK_MS)).catch(() => undefined);
+    throw error;
+  }
+  await startContainer(host, id, AbortSignal.timeout(PUT_BACK_MS * 5));
+  await waitHealthy(host, id, spec, step);
+}
+
+/** Mends limits and the name in place. */
+export async function updateContainer(step: ContainerStep, id: string): Promise<void> {
+  const { host, spec, signal } = step;
+  const limits = limitsOf(spec);
+  await host.docker().json({
+    method: 'POST',
+    path: `/containers/${id}/update`,
+    body: {
+      Memory: limits.memoryBytes,
+      // The engine refuses a memory limit above the swap limit it set by itself: -1 lifts that one.
+      MemorySwap: -1,
+      NanoCpus: limits.nanoCpus,
+      CpusetCpus: limits.cpuset,
+      ...(limits.pids === 0 ? {} : { PidsLimit: limits.pids }),
+      RestartPolicy: { Name: limits.restart },
+    },
+    signal,
+  });
+  const found = await inspectContainer(host, id, signal);
+  if (found !== undefined && found.observed.name !== spec.name) await renameContainer(host, id, spec.name, signal);
+}
+
+/** Makes, fills and starts the new container under its unproven name; whatever fails, nothing of it stays. */
+async function startUnproven(step: ContainerStep): Promise<string> {
+  const { host, spec, imageId, signal } = step;
+  const name = `${spec.name}${UNPROVEN}`;
+  let id: string | undefined;
+  try {
+    id = await createContainer(host, spec, { name, imageId }, signal);
+    await putFiles(host, id, spec, signal);
+    await startContainer(host, id, signal);
+    step.onProgress('waiting until it is healthy');
+    await waitHealthy(host, id, spec, step);
+    return id;
+  } catch (error) {
+    // By name when the answer with the id was lost: the engine may have made it all the same.
+    await removeContainer(host, id ?? name, AbortSignal.timeout(PUT_BACK_MS)).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function putBack(host: Host, oldId: string, mustStart: boolean, error: unknown): Promise<unknown> {
+  if (!mustStart) return explain(error, 'the old container was left as it was');
+  const isBack = await startAgain(host, oldId);
+  return explain(
+    error,
+    isBack ? 'the old container was put back and runs' : 'the old container could not be put back: run `cu deploy` again',
+  );
+}
+
+/** A stop that was interrupted goes on in the engine: the start is tried until it holds. */
+async function startAgain(host: Host, id: string): Promise<boolean> {
+  const deadline = AbortSignal.timeout(PUT_BACK_MS);
+  while (!deadline.aborted) {
+    try {
+      await startContainer(host, id, deadline);
+      const found = await inspectContainer(host, id, deadline);
+      if (found?.observed.state === 'running') return true;
+    } catch {
+      // Tried again until the deadline; the caller says when it did not come back.
+      if (deadline.aborted) return false;
+    }
+  }
+  return false;
+}
+
+function explain(error: unknown, hint: string): unknown {
+  if (!(error instanceof CuError)) return error;
+  const { code, message, host, command, detail, statusCode } = error;
+  return new CuError(code, message, {
+    ...(host === undefined ? {} : { host }),
+    ...(command === undefined ? {} : { command }),
+    ...(detail === undefined ? {} : { detail }),
+    ...(statusCode === undefined ? {} : { statusCode }),
+    hint: error.hint === undefined ? hint : `${error.hint}; ${hint}`,
+    cause: error,
+  });
+}

@@ -1,0 +1,105 @@
+import pLimit from 'p-limit';
+import type { Plan, PlanNode } from '../core/action.ts';
+import { CuError } from '../core/error.ts';
+import type { Emit } from '../core/event.ts';
+
+/** Does one step; the returned note says what a person may want to know, such as bytes sent. */
+export type RunStep = (node: PlanNode, signal: AbortSignal) => Promise<string | undefined>;
+
+export interface ExecuteOptions {
+  readonly run: RunStep;
+  readonly emit: Emit;
+  readonly now: () => number;
+  readonly signal: AbortSignal;
+  /** Steps under way at once, over all hosts. */
+  readonly parallel: number;
+}
+
+export interface ExecutionResult {
+  readonly done: readonly PlanNode[];
+  readonly failed: readonly { readonly node: PlanNode; readonly error: CuError }[];
+  readonly skipped: readonly { readonly node: PlanNode; readonly why: string }[];
+  readonly cancelled: boolean;
+}
+
+/**
+ * Walks a plan: a step starts when all it waits for are done. It decides nothing. After the first failure,
+ * and after a cancel, no new step starts; those under way finish or put back what they changed.
+ */
+export async function execute(plan: Plan, options: ExecuteOptions): Promise<ExecutionResult> {
+  assertTopological(plan);
+  const limit = pLimit(options.parallel);
+  const done: PlanNode[] = [];
+  const failed: { node: PlanNode; error: CuError }[] = [];
+  const skipped: { node: PlanNode; why: string }[] = [];
+  const outcomes = new Map<string, Promise<boolean>>();
+
+  const skip = (node: PlanNode, why: string): boolean => {
+    skipped.push({ node, why });
+    options.emit({ type: 'step-skipped', node, why });
+    return false;
+  };
+  const reasonToSkip = (): string | undefined => {
+    if (options.signal.aborted) return 'interrupted';
+    const first = failed[0];
+    return first === undefined ? undefined : `after ${first.node.id} failed`;
+  };
+  const attempt = async (node: PlanNode): Promise<boolean> => {
+    const why = reasonToSkip();
+    if (why !== undefined) return skip(node, why);
+    const startedAt = options.now();
+    options.emit({ type: 'step-started', node });
+    try {
+      const note = await options.run(node, options.signal);
+      done.push(node);
+      options.emit({ type: 'step-done', node, ms: options.now() - startedAt, note });
+      return true;
+    } catch (cause) {
+      const error = asStepError(cause, node, options.signal);
+      failed.push({ node, error });
+      options.emit({ type: 'step-failed', node, ms: options.now() - startedAt, error });
+      return false;
+    }
+  };
+  const follow = async (node: PlanNode): Promise<boolean> => {
+    const before = await Promise.all(node.after.map((id) => outcomes.get(id) ?? true));
+    if (before.includes(false)) return skip(node, reasonToSkip() ?? 'what it waits for was not done');
+    return limit(attempt, node);
+  };
+
+  for (const node of plan.nodes) outcomes.set(node.id, follow(node));
+  await Promise.all(outcomes.values());
+  return { done, failed, skipped, cancelled: options.signal.aborted };
+}
+
+function asStepError(cause: unknown, node: PlanNode, signal: AbortSignal): CuError {
+  if (cause instanceof CuError) {
+    return cause.host === undefined ? withHost(cause, node.host) : cause;
+  }
+  if (signal.aborted) return new CuError('CANCELLED', `${node.id} was interrupted`, { host: node.host, cause });
+  return new CuError('BUG', `${node.id} failed: ${cause instanceof Error ? cause.message : String(cause)}`, {
+    host: node.host,
+    cause,
+  });
+}
+
+function withHost(error: CuError, host: string): CuError {
+  return new CuError(error.code, error.message, {
+    host,
+    ...(error.command === undefined ? {} : { command: error.command }),
+    ...(error.detail === undefined ? {} : { detail: error.detail }),
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    ...(error.statusCode === undefined ? {} : { statusCode: error.statusCode }),
+    cause: error,
+  });
+}
+
+function assertTopological(plan: Plan): void {
+  const seen = new Set<string>();
+  for (const node of plan.nodes) {
+    const missing = node.after.find((id) => !seen.has(id));
+    if (missing !== undefined) throw new Error(`step ${node.id} stands before ${missing}, which it waits for`);
+    if (seen.has(node.id)) throw new Error(`two steps are called ${node.id}`);
+    seen.add(node.id);
+  }
+}

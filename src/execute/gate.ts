@@ -1,0 +1,76 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ContainerSpec } from '../core/container.ts';
+import { CuError } from '../core/error.ts';
+import { inspectContainer } from '../observe/observe.ts';
+import type { InspectedContainer } from '../observe/parse.ts';
+import { containerTail } from '../transport/container-log.ts';
+import type { Host } from '../transport/host.ts';
+import { probe } from './probe.ts';
+
+export interface GateOptions {
+  readonly now: () => number;
+  readonly signal: AbortSignal;
+  readonly onProgress: (text: string) => void;
+}
+
+/**
+ * Waits until a started container is healthy and has stayed so for its stability window.
+ * A crash, an OOM kill, a restart by the engine and a passed deadline are UNHEALTHY, with the last log lines.
+ */
+export async function waitHealthy(host: Host, id: string, spec: ContainerSpec, options: GateOptions): Promise<void> {
+  const { health } = spec;
+  const { now, signal } = options;
+  const startedAt = now();
+  const first = await inspectContainer(host, id, signal);
+  const restartsBefore = first?.observed.restartCount ?? 0;
+  let healthyAt: number | undefined;
+  let failures = 0;
+  let seen = 'nothing yet';
+  for (;;) {
+    const container = await inspectContainer(host, id, signal);
+    const crash = crashOf(container, restartsBefore);
+    if (container === undefined || crash !== undefined) throw await unhealthy(host, id, spec, crash ?? 'it was removed');
+    const problem = await probe(host, container, health, { secret: spec.probeSecret, signal });
+    signal.throwIfAborted();
+    if (problem === undefined) {
+      failures = 0;
+      healthyAt ??= now();
+      if (now() - healthyAt >= health.stableMs) return;
+    } else {
+      healthyAt = undefined;
+      seen = problem;
+      if (now() - startedAt > health.startPeriodMs) failures += 1;
+      options.onProgress(problem);
+      if (health.retries > 0 && failures >= health.retries) {
+        throw await unhealthy(host, id, spec, `${failures} health checks in a row failed: ${seen}`);
+      }
+    }
+    // A stability window that has begun may end after the deadline; a container that is not healthy may not.
+    if (healthyAt === undefined && now() - startedAt > health.timeoutMs) {
+      throw await unhealthy(host, id, spec, `not healthy after ${Math.round(health.timeoutMs / 1000)} s: ${seen}`);
+    }
+    const remaining = healthyAt === undefined ? health.intervalMs : health.stableMs - (now() - healthyAt);
+    await sleep(Math.max(20, Math.min(health.intervalMs, remaining)), undefined, { signal });
+  }
+}
+
+function crashOf(container: InspectedContainer | undefined, restartsBefore: number): string | undefined {
+  if (container === undefined) return undefined;
+  const { observed } = container;
+  if (observed.isOomKilled) return 'it was killed for lack of memory';
+  if (observed.restartCount > restartsBefore || observed.state === 'restarting') {
+    return `it crashed with exit code ${observed.exitCode ?? 'unknown'} and was restarted by the engine`;
+  }
+  if (observed.state === 'running') return undefined;
+  return observed.state === 'exited'
+    ? `it exited with code ${observed.exitCode ?? 0}${container.error === '' ? '' : `: ${container.error}`}`
+    : `it is ${observed.state}`;
+}
+
+async function unhealthy(host: Host, id: string, spec: ContainerSpec, why: string): Promise<CuError> {
+  const detail = await containerTail(host, id, 20);
+  return new CuError('UNHEALTHY', `${spec.name} did not become healthy: ${why}`, {
+    host: host.name,
+    detail: detail === '' ? 'it logged nothing' : detail,
+  });
+}

@@ -1,0 +1,95 @@
+import type { PlanNode } from '../core/action.ts';
+import type { ContainerSpec } from '../core/container.ts';
+import { createAndProve, replaceContainer, restartAndProve, startAndProve, updateContainer } from './containers.ts';
+import type { ContainerStep } from './containers.ts';
+import { removeContainer, stopContainer } from './engine.ts';
+import type { RunStep } from './execute.ts';
+import { createImageSteps, hostOf } from './images.ts';
+import type { ImageSteps, StepOutput } from './images.ts';
+import { createNetwork, createVolume, initState, removeImage, removeNetwork, removeVolume } from './resources.ts';
+import type { RunScope } from './scope.ts';
+
+/** Runs steps of every type; dispose of it to close what the image steps opened. */
+export interface Runner extends AsyncDisposable {
+  readonly run: RunStep;
+}
+
+export function createRunner(scope: RunScope): Runner {
+  const images = createImageSteps(scope);
+  return {
+    run: (node, signal) => runStep(node, signal, { scope, images }),
+    [Symbol.asyncDispose]: () => images[Symbol.asyncDispose](),
+  };
+}
+
+async function runStep(
+  node: PlanNode,
+  signal: AbortSignal,
+  { scope, images }: { readonly scope: RunScope; readonly images: ImageSteps },
+): Promise<string | undefined> {
+  const { action } = node;
+  const { desired } = scope;
+  const output: StepOutput = {
+    signal,
+    onOutput: (text) => scope.emit({ type: 'step-output', node, text }),
+    onProgress: (text) => scope.emit({ type: 'step-progress', node, text }),
+  };
+  const host = hostOf(scope, node.host);
+  const container = (spec: ContainerSpec, imageId: string): ContainerStep => ({ ...output, host, spec, imageId, now: scope.now });
+  switch (action.type) {
+    case 'build-image':
+      return images.build(node, action.image, action.version, output);
+    case 'push-image':
+      return images.push(node, action.image, action.version, output);
+    case 'ship-image':
+      return images.ship(node, action.image, action.from, output);
+    case 'pull-image':
+      return images.pull(node, action.image, action.reference, output);
+    case 'tag-image':
+      await images.tag(node, action.image, action.tags, signal);
+      return undefined;
+    case 'init-state':
+      await initState(host, action, desired, signal);
+      return undefined;
+    case 'create-network':
+      await createNetwork(host, action.name, desired, signal);
+      return undefined;
+    case 'create-volume':
+      await createVolume(host, action.name, desired, signal);
+      return undefined;
+    case 'create-container':
+      await createAndProve(container(action.spec, images.idOn(node.host, action.spec.image)));
+      return undefined;
+    case 'replace-container':
+      await replaceContainer(
+        container(action.spec, images.idOn(node.host, action.spec.image)),
+        action.oldId,
+        action.strategy,
+      );
+      return undefined;
+    case 'start-container':
+      await startAndProve(container(action.spec, ''), action.id);
+      return undefined;
+    case 'restart-container':
+      await restartAndProve(container(action.spec, ''), action.id);
+      return undefined;
+    case 'update-container':
+      await updateContainer(container(action.spec, ''), action.id);
+      return undefined;
+    case 'stop-container':
+      await stopContainer(host, action.id, action.drainMs, signal);
+      return undefined;
+    case 'remove-container':
+      await stopContainer(host, action.id, action.drainMs, signal);
+      await removeContainer(host, action.id, signal);
+      return undefined;
+    case 'remove-image':
+      return removeImage(host, action, signal);
+    case 'remove-network':
+      await removeNetwork(host, action.name, signal);
+      return undefined;
+    case 'remove-volume':
+      await removeVolume(host, action.name, signal);
+      return undefined;
+  }
+}

@@ -1,0 +1,24 @@
+import { defineKind } from './kind.ts';
+
+export const container = defineKind({
+  kind: 'container',
+  summary: 'any other container',
+  schema: {},
+  expand: (settings) => {
+    const writesVolume = settings.mounts.some((mount) => mount.type === 'volume' && !mount.readOnly);
+    return {
+      command: undefined,
+      env: {},
+      files: [],
+      mounts: [],
+      health: { probe: { type: 'none' }, intervalMs: 1000 },
+      drainMs: 10_000,
+      rollout: settings.ports.length > 0 || writesVolume ? 'recreate' : 'start-first',
+      phase: 10,
+      singleton: false,
+      wantsBroker: false,
+      usesStorage: false,
+      broker: undefined,
+    };
+  },
+});

@@ -1,0 +1,35 @@
+import type { Secret } from '../core/secret.ts';
+import type { BuildSource, Desired, InstanceSpec, ObservedHost, RefSource } from '../core/state.ts';
+
+/** An image as this deploy wants it; `version` is what the image already has, or gets when it is built. */
+export type WantedImage =
+  | {
+      readonly type: 'build';
+      readonly source: BuildSource;
+      readonly inputs: string;
+      readonly version: string;
+      /** Where the bytes come from; undefined when every host has them or the registry does. */
+      readonly origin: { readonly host: string; readonly isBuilt: boolean } | undefined;
+    }
+  | { readonly type: 'ref'; readonly source: RefSource };
+
+/** Digests are handed in, so that planning needs no crypto of its own. */
+export interface Hashing {
+  /** Stable over the order of keys; a Secret counts as its keyed digest. */
+  readonly stable: (value: unknown, secretKey?: string) => string;
+  readonly sha256: (text: string) => string;
+}
+
+export interface PlanInput {
+  readonly desired: Desired;
+  /** The instances in scope; all of the environment's without a TARGET. */
+  readonly instances: readonly InstanceSpec[];
+  readonly isWhole: boolean;
+  /** The hosts that were reached; what is wanted elsewhere is left alone. */
+  readonly hosts: readonly ObservedHost[];
+  readonly images: ReadonlyMap<string, WantedImage>;
+  readonly hashing: Hashing;
+  /** Used where a host has none yet. */
+  readonly fresh: { readonly specKey: Secret; readonly brokerPassword: Secret };
+  readonly rebuild: boolean;
+}

@@ -1,0 +1,209 @@
+import type { Plan, PlanNode } from '../core/action.ts';
+import type { ContainerSpec } from '../core/container.ts';
+import { CuError } from '../core/error.ts';
+import type { Secret } from '../core/secret.ts';
+import { LABELS } from '../core/state.ts';
+import type { InstanceSpec, ObservedContainer, ObservedHost } from '../core/state.ts';
+import { bind, projectNetwork } from './bind.ts';
+import { containerNodes, isOfInstance } from './containers.ts';
+import { imageNodes, tagNodes } from './images.ts';
+import type { PlanInput } from './input.ts';
+import { hostProblems } from './problems.ts';
+import { orderRollout } from './rollout.ts';
+
+export interface Planned {
+  readonly plan: Plan;
+  /** What stands in the way; found before anything changes, all at once. */
+  readonly problems: readonly CuError[];
+  /** Steps of the plan that take away a service or host which the config no longer has. */
+  readonly prunes: readonly PlanNode[];
+}
+
+export interface Bound {
+  readonly instance: InstanceSpec;
+  readonly spec: ContainerSpec;
+  readonly host: ObservedHost;
+}
+
+/** What has to happen so that the hosts are what the config says: a pure function of both. */
+export function plan(input: PlanInput): Planned {
+  const { bound, problems } = bindAll(input);
+  const images = imageNodes(input);
+  const preparations = input.hosts.flatMap((host) => prepareNodes(host, bound, input));
+  const rollout = bound.map((each) => ({
+    instance: each.instance,
+    nodes: containerNodes(each.instance, each.spec, candidatesOf(each, input), {
+      host: each.host,
+      image: wantedImage(each.instance, input),
+      rebuild: input.rebuild,
+      ignoreSecrets: isStateLost(each.host, input),
+    }),
+  }));
+  const containers = orderRollout(rollout, [...images, ...preparations]);
+  const { early, late } = orphanNodes(input, bound, containers);
+  const tags = tagNodes(input, (host) => containers.filter((node) => node.host === host).map((node) => node.id));
+  const blocked = early.map((node) => node.id);
+  const nodes = [
+    ...images,
+    ...preparations,
+    ...early.map((node) => ({ ...node, after: images.map((image) => image.id) })),
+    ...containers.map((node) => ({ ...node, after: [...node.after, ...blocked] })),
+    ...late,
+    ...tags,
+  ];
+  return {
+    plan: { nodes },
+    problems: [...problems, ...hostProblems(input, bound)],
+    prunes: [...early, ...late].filter((node) => isPrune(node, input)),
+  };
+}
+
+/** Every instance on a reached host, bound to it; what cannot be bound is a problem each. */
+export function bindAll(input: PlanInput): {
+  readonly bound: readonly Bound[];
+  readonly problems: readonly CuError[];
+} {
+  const bound: Bound[] = [];
+  const problems: CuError[] = [];
+  const brokerHost = input.hosts.find((host) => host.name === input.desired.broker?.host);
+  for (const instance of input.instances) {
+    const host = input.hosts.find((candidate) => candidate.name === instance.host);
+    if (host === undefined) continue;
+    try {
+      const scope = {
+        desired: input.desired,
+        host,
+        brokerHost,
+        brokerPassword: brokerPassword(input),
+        image: wantedImage(instance, input),
+        specKey: host.state?.specKey ?? input.fresh.specKey,
+        hashing: input.hashing,
+      };
+      bound.push({ instance, spec: bind(instance, scope), host });
+    } catch (error) {
+      if (!(error instanceof CuError)) throw error;
+      problems.push(error);
+    }
+  }
+  return { bound, problems };
+}
+
+/** The broker's password: the config's secret, else what the broker's host keeps, else a fresh one. */
+export function brokerPassword(input: Pick<PlanInput, 'desired' | 'hosts' | 'fresh'>): Secret {
+  const { broker } = input.desired;
+  const kept = input.hosts.find((host) => host.name === broker?.host)?.state?.brokerPassword;
+  return broker?.password ?? kept ?? input.fresh.brokerPassword;
+}
+
+function wantedImage(instance: InstanceSpec, input: PlanInput): NonNullable<ReturnType<PlanInput['images']['get']>> {
+  const image = input.images.get(instance.image);
+  if (image === undefined) throw new Error(`image ${instance.image} of ${instance.service} was not resolved`);
+  return image;
+}
+
+function stateVolume(input: PlanInput): string {
+  return `${projectNetwork(input.desired)}-state`;
+}
+
+/** The volume is there but the container through which it is read was pruned: what it holds is not known now. */
+function isStateLost(host: ObservedHost, input: PlanInput): boolean {
+  return host.state === undefined && host.volumes.some((volume) => volume.name === stateVolume(input));
+}
+
+function prepareNodes(host: ObservedHost, bound: readonly Bound[], input: PlanInput): readonly PlanNode[] {
+  const here = bound.filter((each) => each.host === host);
+  if (here.length === 0) return [];
+  const nodes: PlanNode[] = [];
+  const { broker } = input.desired;
+  const needsPassword =
+    broker?.host === host.name && broker.password === undefined && host.state?.brokerPassword === undefined;
+  const volume = stateVolume(input);
+  if (host.state === undefined || needsPassword) {
+    nodes.push({
+      id: `${host.name}/${volume}/state`,
+      host: host.name,
+      action: {
+        type: 'init-state',
+        volume,
+        specKey: host.state?.specKey ?? input.fresh.specKey,
+        brokerPassword: needsPassword ? input.fresh.brokerPassword : undefined,
+      },
+      cause: isStateLost(host, input) ? 'its container was removed' : 'first deploy on the host',
+      after: [],
+    });
+  }
+  const network = projectNetwork(input.desired);
+  if (here.some((each) => each.spec.network === network) && !host.networks.some((each) => each.name === network)) {
+    nodes.push({
+      id: `${host.name}/${network}/network`,
+      host: host.name,
+      action: { type: 'create-network', name: network },
+      cause: 'not found',
+      after: [],
+    });
+  }
+  const volumes = new Set(
+    here.flatMap((each) => each.instance.mounts.flatMap((mount) => (mount.type === 'volume' ? [mount.name] : []))),
+  );
+  for (const name of [...volumes].toSorted()) {
+    if (host.volumes.some((each) => each.name === name)) continue;
+    nodes.push({
+      id: `${host.name}/${name}/volume`,
+      host: host.name,
+      action: { type: 'create-volume', name },
+      cause: 'not found',
+      after: [],
+    });
+  }
+  return nodes;
+}
+
+export function candidatesOf(each: Bound, input: PlanInput): readonly ObservedContainer[] {
+  return each.host.containers.filter(
+    (container) => isOurs(container, input) && isOfInstance(container, each.instance),
+  );
+}
+
+function isOurs(container: ObservedContainer, { desired }: PlanInput): boolean {
+  return (
+    container.labels[LABELS.project] === desired.project &&
+    container.labels[LABELS.environment] === desired.environment &&
+    container.labels[LABELS.service] !== undefined
+  );
+}
+
+/** Containers of this environment that nothing wants: early where they hold a port that a new one needs. */
+function orphanNodes(
+  input: PlanInput,
+  bound: readonly Bound[],
+  containers: readonly PlanNode[],
+): { readonly early: readonly PlanNode[]; readonly late: readonly PlanNode[] } {
+  if (!input.isWhole) return { early: [], late: [] };
+  const early: PlanNode[] = [];
+  const late: PlanNode[] = [];
+  for (const host of input.hosts) {
+    const wanted = input.desired.instances.filter((instance) => instance.host === host.name);
+    const ports = new Set(bound.flatMap((each) => (each.host === host ? each.instance.ports.map((port) => port.port) : [])));
+    for (const container of host.containers) {
+      if (!isOurs(container, input) || wanted.some((instance) => isOfInstance(container, instance))) continue;
+      const isInTheWay = container.ports.some((port) => ports.has(port.port));
+      (isInTheWay ? early : late).push({
+        id: `${host.name}/${container.name}/remove`,
+        host: host.name,
+        action: { type: 'remove-container', name: container.name, id: container.id, drainMs: 30_000 },
+        cause: 'no longer in the config',
+        after: isInTheWay ? [] : containers.map((node) => node.id),
+      });
+    }
+  }
+  return { early, late };
+}
+
+/** Fewer replicas of a service is a change of the config; a whole service gone from a host is asked about. */
+function isPrune(node: PlanNode, input: PlanInput): boolean {
+  if (node.action.type !== 'remove-container') return false;
+  const { id } = node.action;
+  const container = input.hosts.flatMap((host) => host.containers).find((each) => each.id === id);
+  const service = container?.labels[LABELS.service];
+  return !input.desired.instances.some((instance) => instance.service === service && instance.host === node.host);
+}

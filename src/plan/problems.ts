@@ -1,0 +1,91 @@
+import { CuError } from '../core/error.ts';
+import { formatBytes } from '../core/format.ts';
+import { LABELS } from '../core/state.ts';
+import type { ObservedContainer, ObservedHost } from '../core/state.ts';
+import { bindAddress } from './address.ts';
+import { memoryOf } from './body.ts';
+import { REPLACED, UNPROVEN } from './containers.ts';
+import type { PlanInput } from './input.ts';
+import type { Bound } from './plan.ts';
+
+/** What only the hosts could tell: taken ports and names, more memory asked for than there is. */
+export function hostProblems(input: PlanInput, bound: readonly Bound[]): readonly CuError[] {
+  return input.hosts.flatMap((host) => {
+    const here = bound.filter((each) => each.host === host);
+    return [...portProblems(host, here, input), ...nameProblems(host, here, input), ...memoryProblems(host, here)];
+  });
+}
+
+function portProblems(host: ObservedHost, here: readonly Bound[], input: PlanInput): readonly CuError[] {
+  return here.flatMap(({ instance }) =>
+    instance.ports.flatMap((port) => {
+      const address = bindAddress(port.bind, host, `services.${instance.service}.ports`);
+      const holder = host.containers.find((container) =>
+        container.ports.some((taken) => taken.port === port.port && overlaps(taken.address, address)),
+      );
+      if (holder !== undefined) return isOwned(holder, input) ? [] : [taken(port.port, instance.service, host, owner(holder))];
+      const isListening = host.facts.listening.some(
+        (socket) => socket.port === port.port && overlaps(socket.address, address),
+      );
+      // A port of ours that the engine still forwards for a stopped container is not listed as a container's.
+      return isListening ? [taken(port.port, instance.service, host, 'a process of the host')] : [];
+    }),
+  );
+}
+
+function taken(port: number, service: string, host: ObservedHost, holder: string): CuError {
+  return new CuError('HOST_MISMATCH', `port ${port} for ${service} is taken by ${holder}`, {
+    host: host.name,
+    hint: `free it, or choose another port in services.${service}.ports`,
+  });
+}
+
+function owner(container: ObservedContainer): string {
+  const project = container.labels[LABELS.project];
+  const environment = container.labels[LABELS.environment];
+  return project === undefined
+    ? `container ${container.name}`
+    : `container ${container.name} (project ${project}, environment ${environment ?? 'unknown'})`;
+}
+
+function overlaps(a: string, b: string): boolean {
+  const isAny = (address: string): boolean => ['', '0.0.0.0', '::', '*'].includes(address);
+  return isAny(a) || isAny(b) || a === b;
+}
+
+function isOwned(container: ObservedContainer, { desired }: PlanInput): boolean {
+  return (
+    container.labels[LABELS.project] === desired.project && container.labels[LABELS.environment] === desired.environment
+  );
+}
+
+function nameProblems(host: ObservedHost, here: readonly Bound[], input: PlanInput): readonly CuError[] {
+  return here.flatMap(({ spec }) => {
+    const names = [spec.name, `${spec.name}${UNPROVEN}`, `${spec.name}${REPLACED}`];
+    const holder = host.containers.find((container) => names.includes(container.name));
+    if (holder === undefined || isOwned(holder, input)) return [];
+    return [
+      new CuError('HOST_MISMATCH', `the name ${holder.name} is taken by a container that cu did not make`, {
+        host: host.name,
+        hint: `rename it: docker rename ${holder.name} ${holder.name}-mine`,
+      }),
+    ];
+  });
+}
+
+function memoryProblems(host: ObservedHost, here: readonly Bound[]): readonly CuError[] {
+  const asked = here.reduce((sum, { instance }) => sum + memoryOf(instance, host), 0);
+  const { memoryBytes } = host.facts;
+  if (asked <= memoryBytes) return [];
+  const list = here
+    .filter(({ instance }) => instance.memory !== undefined)
+    .map(({ instance }) => `${instance.service}/${instance.instance} ${formatBytes(memoryOf(instance, host))}`)
+    .join(', ');
+  return [
+    new CuError(
+      'HOST_MISMATCH',
+      `the services ask for ${formatBytes(asked)} of memory, the host has ${formatBytes(memoryBytes)}`,
+      { host: host.name, detail: list, hint: 'lower `memory`, or move an instance to another host' },
+    ),
+  ];
+}

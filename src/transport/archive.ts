@@ -1,0 +1,51 @@
+import type { Readable } from 'node:stream';
+import { pack, extract } from 'tar-stream';
+
+export interface ArchiveFile {
+  readonly path: string;
+  readonly mode: number;
+  readonly content: string;
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
+/** A tar of a few small files, for `PUT /containers/ID/archive`. */
+export async function makeArchive(files: readonly ArchiveFile[]): Promise<Uint8Array> {
+  const packed = pack();
+  const mtime = new Date(0);
+  // The engine would make missing folders with mode 0600, which only root could enter.
+  for (const folder of foldersOf(files)) packed.entry({ name: `${folder}/`, type: 'directory', mode: 0o755, mtime });
+  for (const { path, mode, content, uid = 0, gid = 0 } of files) {
+    packed.entry({ name: path.replace(/^\//, ''), mode, uid, gid, mtime }, content);
+  }
+  packed.finalize();
+  return collect(packed);
+}
+
+/** The regular files of a small tar, by path, as text. */
+export async function readArchive(body: Readable): Promise<ReadonlyMap<string, string>> {
+  const files = new Map<string, string>();
+  const entries = extract();
+  body.on('error', (error) => entries.destroy(error));
+  body.pipe(entries);
+  for await (const entry of entries) {
+    const content = await collect(entry);
+    if (entry.header.type === 'file') files.set(entry.header.name, content.toString('utf8'));
+  }
+  return files;
+}
+
+/** Every folder above the files, outermost first. */
+function foldersOf(files: readonly ArchiveFile[]): readonly string[] {
+  const folders = files.flatMap(({ path }) => {
+    const parts = path.replace(/^\//, '').split('/').slice(0, -1);
+    return parts.map((_, at) => parts.slice(0, at + 1).join('/'));
+  });
+  return [...new Set(folders)].toSorted();
+}
+
+async function collect(stream: AsyncIterable<unknown>): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of stream) if (chunk instanceof Uint8Array) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,42 @@
+import { constants } from 'node:os';
+import { CuError } from '../core/error.ts';
+import type { RunOptions, RunResult } from './host.ts';
+
+export const DEFAULT_RUN_MS = 60_000;
+
+/** Runs a program of this machine; killed by a signal it is a failure above 128, as a shell has it. */
+export async function runLocal(
+  argv: readonly string[],
+  options: RunOptions & { readonly host: string; readonly env?: Readonly<Record<string, string>> },
+): Promise<RunResult> {
+  const { execa } = await import('execa');
+  const [file = '', ...args] = argv;
+  const timeoutMs = options.timeoutMs ?? DEFAULT_RUN_MS;
+  const child = execa(file, args, {
+    reject: false,
+    stripFinalNewline: false,
+    timeout: timeoutMs,
+    forceKillAfterDelay: 1000,
+    ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
+    ...(options.stdin === undefined ? { stdin: 'ignore' as const } : { input: options.stdin }),
+    ...(options.env === undefined ? {} : { env: { ...options.env } }),
+  });
+  child.stdout?.on('data', (chunk: Buffer) => options.onOutput?.('stdout', chunk.toString()));
+  child.stderr?.on('data', (chunk: Buffer) => options.onOutput?.('stderr', chunk.toString()));
+  const result = await child;
+  if (result.isCanceled) throw new CuError('CANCELLED', `${file} was interrupted`, { host: options.host });
+  if (result.timedOut) {
+    throw new CuError('TIMEOUT', `${file} did not end within ${Math.round(timeoutMs / 1000)} s`, { host: options.host });
+  }
+  if (result.signal !== undefined) {
+    const number = constants.signals[result.signal];
+    return { exitCode: 128 + number, signal: result.signal, stdout: String(result.stdout ?? ''), stderr: String(result.stderr ?? '') };
+  }
+  const isMissing = result.exitCode === undefined;
+  return {
+    exitCode: result.exitCode ?? 127,
+    signal: undefined,
+    stdout: String(result.stdout ?? ''),
+    stderr: isMissing ? `${file}: ${result.shortMessage ?? 'could not be started'}` : String(result.stderr ?? ''),
+  };
+}

@@ -1,0 +1,25 @@
+import { defineConfig } from 'vitest/config';
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+
+/** Projects that talk to real hosts: one file after the other, each in a process of its own. */
+const withHosts = { pool: 'forks', fileParallelism: false, hookTimeout: 5 * MINUTE } as const;
+
+export default defineConfig({
+  // Node 20 has no `using`.
+  oxc: { target: 'node20' },
+  test: {
+    projects: [
+      { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 20 * SECOND } },
+      {
+        extends: true,
+        test: { ...withHosts, name: 'contract', include: ['test/contract/**/*.test.ts'], testTimeout: 2 * MINUTE },
+      },
+      {
+        extends: true,
+        test: { ...withHosts, name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 5 * MINUTE },
+      },
+    ],
+  },
+});
