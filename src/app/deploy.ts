@@ -35,7 +35,7 @@ export async function deploy(context: Context, targets: readonly string[], optio
   await using prepared = await prepareDeploy(context, targets, options);
   const { plan, prunes } = planOrThrow(prepared.input);
   if (options.planFile !== undefined) await checkSavedPlan(context, options.planFile, { plan, prepared });
-  context.emit({ type: 'plan-ready', plan });
+  if (!options.dryRun) context.emit({ type: 'plan-ready', plan });
   const result = (outcome: ExecutionResult): DeployResult => ({
     plan,
     outcome,

@@ -22,7 +22,7 @@ export async function remove(context: Context, options: { readonly volumes: bool
     const data = options.volumes ? ', with the data in its volumes,' : '';
     const name = `${desired.project} (${desired.environment})`;
     const isAgreed = await context.confirm(`Remove ${name}${data} from ${observed.map((host) => host.name).join(', ')}?`, '--yes');
-    if (!isAgreed) return { plan, outcome: { done: [], failed: [], skipped: [], cancelled: true }, unreachable: prepared.unreachable };
+    if (!isAgreed) return { plan, outcome: { done: [], failed: [], skipped: [], cancelled: false }, unreachable: prepared.unreachable };
   }
   return { plan, outcome: await runPlan(context, prepared, plan), unreachable: prepared.unreachable };
 }

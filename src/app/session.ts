@@ -25,7 +25,8 @@ export function openSession(context: Context, desired: Desired): Session {
   const pool = createPool({
     ...context,
     connectTimeoutMs: context.options.timeoutMs ?? DEFAULT_CONNECT_MS,
-    confirm: (question) => context.confirm(question, 'a known_hosts entry'),
+    // Never answered by --yes: whoever scripts cu has to know the host's key beforehand.
+    confirm: async (question) => context.interactive && /^y(es)?$/i.test(await context.ask(`${question} [y/N]`, { hidden: false })),
     targets: desired.hosts,
   });
   const hosts = new Map<string, Host>();

@@ -20,38 +20,24 @@ async function candidatesFor(context: Context, before: readonly string[], last: 
   const wanting = Object.entries(flags).find(
     ([key, spec]) => 'value' in spec && writtenForms(key, spec).includes(before.at(-1) ?? ''),
   );
-  if (wanting !== undefined) return wanting[0] === 'env' ? environmentNames(context) : [];
+  if (wanting !== undefined) return wanting[0] === 'env' ? (await readNames(context)).environments : [];
   if (last.startsWith('-')) return Object.keys(flags).map(longName);
   if (command === undefined) return COMMANDS.map(({ name }) => name);
   if (command.name === 'completion') return ['bash', 'fish', 'powershell', 'zsh'];
   if (command.name === 'purge') return ['containers', 'images'];
   const takesTarget = command.args.some(({ name }) => name.includes('target'));
-  return takesTarget ? targetNames(context) : [];
+  return takesTarget ? (await readNames(context)).targets : [];
 }
 
-/** The config is read as any command reads it; where it does not hold, a completion has nobody to tell it to. */
-async function environmentNames(context: Context): Promise<readonly string[]> {
-  const { validate } = await import('../app/validate.ts');
+/** Where the config does not hold, a completion has nobody to tell it to. */
+async function readNames(
+  context: Context,
+): Promise<{ readonly environments: readonly string[]; readonly targets: readonly string[] }> {
+  const { listNames } = await import('../app/list-names.ts');
   try {
-    return (await validate(context)).environments;
+    return await listNames(context);
   } catch {
-    return [];
-  }
-}
-
-async function targetNames(context: Context): Promise<readonly string[]> {
-  const { openProject } = await import('../app/project.ts');
-  try {
-    const { desired } = await openProject(context);
-    const names = desired.instances.flatMap(({ host, service, instance }) => [
-      host,
-      service,
-      `${host}/${service}`,
-      ...(instance === service ? [] : [`${host}/${service}/${instance}`]),
-    ]);
-    return [...new Set(names)];
-  } catch {
-    return [];
+    return { environments: [], targets: [] };
   }
 }
 

@@ -20,9 +20,11 @@ export function readYaml(text: string): YamlResult {
     const { line, col } = lines.linePos(Math.max(0, Math.min(offset, text.length)));
     return { line: Math.max(1, line), column: Math.max(1, col) };
   };
+  lines.addNewLine(0);
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) lines.addNewLine(at + 1);
   const unreadable = findUnreadable(text);
   if (unreadable !== undefined) return { tree: undefined, problems: [unreadable], position };
-  const tokens = parseTokens(text, lines);
+  const tokens = parseTokens(text);
   if (!Array.isArray(tokens)) return { tree: undefined, problems: [tokens], position };
   return { ...compose(tokens, text), position };
 }
@@ -38,11 +40,10 @@ function findUnreadable(text: string): TreeProblem | undefined {
 }
 
 /** The parser keeps a stack of its own, so that depth is known, and bounded, before anything recurses over it. */
-function parseTokens(text: string, lines: LineCounter): CST.Token[] | TreeProblem {
-  const parser = new Parser(lines.addNewLine);
+function parseTokens(text: string): CST.Token[] | TreeProblem {
+  const parser = new Parser();
   const tokens: CST.Token[] = [];
   let lexemes = 0;
-  lines.addNewLine(0);
   for (const lexeme of new Lexer().lex(text)) {
     const offset = parser.offset;
     lexemes += 1;

@@ -1,3 +1,4 @@
+import type { ContainerSpec } from '../core/container.ts';
 import type { Secret } from '../core/secret.ts';
 import type { BuildSource, Desired, InstanceSpec, ObservedHost, RefSource } from '../core/state.ts';
 
@@ -32,4 +33,11 @@ export interface PlanInput {
   /** Used where a host has none yet. */
   readonly fresh: { readonly specKey: Secret; readonly brokerPassword: Secret };
   readonly rebuild: boolean;
+}
+
+/** An instance, what its host is asked for, and the host. */
+export interface Bound {
+  readonly instance: InstanceSpec;
+  readonly spec: ContainerSpec;
+  readonly host: ObservedHost;
 }

@@ -1,9 +1,8 @@
 import type { Plan, PlanNode } from '../core/action.ts';
 import { CuError } from '../core/error.ts';
 import type { ObservedContainer } from '../core/state.ts';
-import type { PlanInput } from './input.ts';
+import type { Bound, PlanInput } from './input.ts';
 import { bindAll, candidatesOf } from './plan.ts';
-import type { Bound } from './plan.ts';
 import { orderRollout } from './rollout.ts';
 
 export type LifecycleVerb = 'start' | 'stop' | 'restart';

@@ -1,5 +1,4 @@
 import type { Plan, PlanNode } from '../core/action.ts';
-import type { ContainerSpec } from '../core/container.ts';
 import { CuError } from '../core/error.ts';
 import type { Secret } from '../core/secret.ts';
 import { LABELS } from '../core/state.ts';
@@ -7,7 +6,7 @@ import type { InstanceSpec, ObservedContainer, ObservedHost } from '../core/stat
 import { bind, projectNetwork } from './bind.ts';
 import { containerNodes, isOfInstance } from './containers.ts';
 import { imageNodes, tagNodes } from './images.ts';
-import type { PlanInput } from './input.ts';
+import type { Bound, PlanInput } from './input.ts';
 import { hostProblems } from './problems.ts';
 import { orderRollout } from './rollout.ts';
 
@@ -17,12 +16,6 @@ export interface Planned {
   readonly problems: readonly CuError[];
   /** Steps of the plan that take away a service or host which the config no longer has. */
   readonly prunes: readonly PlanNode[];
-}
-
-export interface Bound {
-  readonly instance: InstanceSpec;
-  readonly spec: ContainerSpec;
-  readonly host: ObservedHost;
 }
 
 /** What has to happen so that the hosts are what the config says: a pure function of both. */

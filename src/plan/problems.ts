@@ -5,8 +5,7 @@ import type { ObservedContainer, ObservedHost } from '../core/state.ts';
 import { bindAddress } from './address.ts';
 import { memoryOf } from './body.ts';
 import { REPLACED, UNPROVEN } from './containers.ts';
-import type { PlanInput } from './input.ts';
-import type { Bound } from './plan.ts';
+import type { Bound, PlanInput } from './input.ts';
 
 /** What only the hosts could tell: taken ports and names, more memory asked for than there is. */
 export function hostProblems(input: PlanInput, bound: readonly Bound[]): readonly CuError[] {

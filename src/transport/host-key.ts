@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { CuError } from '../core/error.ts';
 import type { HostTarget } from '../core/state.ts';
 import { fingerprint, judgeKey, keyType, knownHostsLine, knownKeys } from './known-hosts.ts';
-import type { KnownKey } from './known-hosts.ts';
+import type { KeyVerdict, KnownKey } from './known-hosts.ts';
 import type { SshSettings } from './ssh-config.ts';
 
 export interface HostKeyCheck {
@@ -29,10 +29,12 @@ export async function openHostKeyCheck(
     settings.knownHostsFiles.map(async (file) => ({ file, text: await readFile(file, 'utf8').catch(() => '') })),
   );
   const known = [...configuredKeys(target, settings), ...files.flatMap(({ file, text }) => knownKeys(text, file, at))];
+  // As OpenSSH: where nothing is known for `[host]:port`, the key of the plain name is good too.
+  const withoutPort = at.port === 22 ? [] : files.flatMap(({ file, text }) => knownKeys(text, file, { ...at, port: 22 }));
   return {
-    knownTypes: [...new Set(known.filter((entry) => entry.marker === undefined).map((entry) => entry.type))],
+    knownTypes: [...new Set([...known, ...withoutPort].filter((entry) => entry.marker === undefined).map((entry) => entry.type))],
     verify: async (blob) => {
-      const verdict = judgeKey(blob, known);
+      const verdict = judgeBoth(blob, known, withoutPort);
       switch (verdict.type) {
         case 'known':
           return;
@@ -53,6 +55,13 @@ export async function openHostKeyCheck(
       }
     },
   };
+}
+
+function judgeBoth(blob: Uint8Array, known: readonly KnownKey[], withoutPort: readonly KnownKey[]): KeyVerdict {
+  const verdict = judgeKey(blob, known);
+  if (verdict.type !== 'unknown') return verdict;
+  const other = judgeKey(blob, withoutPort);
+  return other.type === 'known' || other.type === 'revoked' ? other : verdict;
 }
 
 export interface KnownAs {

@@ -1,13 +1,17 @@
 import { readFile } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
+import { createServer } from 'node:net';
+import type { Socket } from 'node:net';
 import { createHash } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { CuError } from '../core/error.ts';
 import type { HostTarget } from '../core/state.ts';
 import { createDocker } from './docker.ts';
-import { DEFAULT_SOCKET, engineMissing, socketDenied } from './engine-socket.ts';
+import { DEFAULT_SOCKET, engineMissing, engineSilent, socketDenied } from './engine-socket.ts';
+import { asSshError } from './errors.ts';
+import type { Described } from './errors.ts';
 import type { DialTarget, Host } from './host.ts';
 import { runLocal } from './run-local.ts';
+import { connectSocket } from './socket.ts';
 
 export interface LocalOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -15,20 +19,22 @@ export interface LocalOptions {
   readonly username: string;
 }
 
+const MAX_SOCKETS = 64;
+
 /** This machine: its engine at DOCKER_HOST, the docker CLI's current context, or the usual socket. */
 export async function openLocal(target: Pick<HostTarget, 'name' | 'dockerSocket'>, options: LocalOptions): Promise<Host> {
   const described = { name: target.name, description: 'this machine' };
   const engine = await engineAddress(target, options);
   const docker = createDocker({
     host: target.name,
-    open: () => dial(engine),
-    maxSockets: 16,
-    explain: (error, command) => explainEngine(error, { command, engine, described, options }),
+    open: () => openEngine(engine, options),
+    maxSockets: MAX_SOCKETS,
+    explain: (error) => explainEngine(error, { engine, described, username: options.username }),
   });
   return {
     ...described,
     run: (argv, runOptions = {}) => runLocal(argv, { ...runOptions, host: target.name }),
-    dial,
+    dial: connectSocket,
     listen: listenLocal,
     docker: () => docker,
     [Symbol.asyncDispose]: async () => docker.close(),
@@ -40,7 +46,7 @@ export async function engineAddress(target: Pick<HostTarget, 'name' | 'dockerSoc
   if (target.dockerSocket !== undefined) return { type: 'unix', path: target.dockerSocket };
   const url = options.env['DOCKER_HOST'] ?? (await contextHost(options));
   if (url === undefined || url === '') return { type: 'unix', path: DEFAULT_SOCKET };
-  if (url.startsWith('unix://')) return { type: 'unix', path: url.slice('unix://'.length) };
+  if (url.startsWith('unix://')) return { type: 'unix', path: url.slice('unix://'.length) || DEFAULT_SOCKET };
   const tcp = /^(?:tcp|http):\/\/\[?([^\]/]+?)\]?:(\d+)\/?$/.exec(url);
   if (tcp?.[1] !== undefined) return { type: 'tcp', address: tcp[1], port: Number(tcp[2]) };
   throw new CuError('USAGE', `cu cannot use the engine at DOCKER_HOST=${url}`, {
@@ -81,58 +87,49 @@ function textIn(value: unknown, key: string): string | undefined {
   return typeof found === 'string' ? found : undefined;
 }
 
-export function dial(target: DialTarget, signal?: AbortSignal): Promise<Duplex> {
+/** Plain, or as DOCKER_TLS_VERIFY and DOCKER_CERT_PATH ask for. */
+async function openEngine(engine: DialTarget, { env, home }: LocalOptions): Promise<Duplex> {
+  if (engine.type === 'unix' || (env['DOCKER_TLS_VERIFY'] ?? '') === '') return connectSocket(engine);
+  const folder = env['DOCKER_CERT_PATH'] ?? `${home}/.docker`;
+  const [ca, cert, key] = await Promise.all(['ca.pem', 'cert.pem', 'key.pem'].map((name) => readFile(`${folder}/${name}`)));
+  const { connect } = await import('node:tls');
   return new Promise((resolve, reject) => {
-    const socket = target.type === 'unix' ? connect(target.path) : connect(target.port, target.address);
-    const abort = (): void => void socket.destroy(new Error('interrupted'));
-    signal?.addEventListener('abort', abort, { once: true });
-    socket.once('connect', () => {
-      signal?.removeEventListener('abort', abort);
-      socket.removeListener('error', reject);
-      resolve(socket);
-    });
-    socket.once('error', reject);
+    const socket = connect({ host: engine.address, port: engine.port, ca, cert, key }, () => resolve(socket));
+    socket.on('error', reject);
   });
 }
 
 function listenLocal(onConnection: (stream: Duplex) => void): Promise<AsyncDisposable & { readonly port: number }> {
   return new Promise((resolve, reject) => {
-    const server = createServer(onConnection);
+    const open = new Set<Socket>();
+    const server = createServer((socket) => {
+      open.add(socket);
+      socket.on('error', () => undefined);
+      socket.once('close', () => open.delete(socket));
+      onConnection(socket);
+    });
     server.once('error', reject);
     server.listen(0, '127.0.0.1', () => {
       const address = server.address();
       const port = typeof address === 'object' && address !== null ? address.port : 0;
-      resolve({ port, [Symbol.asyncDispose]: async () => void server.close() });
+      const close = async (): Promise<void> => {
+        server.close();
+        for (const socket of open) socket.destroy();
+      };
+      resolve({ port, [Symbol.asyncDispose]: close });
     });
   });
 }
 
 function explainEngine(
   error: unknown,
-  at: {
-    readonly command: string;
-    readonly engine: DialTarget;
-    readonly described: { readonly name: string; readonly description: string };
-    readonly options: LocalOptions;
-  },
+  at: { readonly engine: DialTarget; readonly described: Described; readonly username: string },
 ): CuError {
   if (error instanceof CuError) return error;
   const { engine, described } = at;
   const path = engine.type === 'unix' ? engine.path : `${engine.address}:${engine.port}`;
-  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
-  if (code === 'EACCES') return socketDenied(described, path, at.options.username, error);
+  const { code } = asSshError(error);
+  if (code === 'EACCES') return socketDenied(described, path, { user: at.username, cause: error });
   if (code === 'ENOENT') return engineMissing(described, path, error);
-  if (code === 'ECONNREFUSED') {
-    return new CuError('DOCKER_UNAVAILABLE', `the Docker engine on this machine does not answer at ${path}`, {
-      host: described.name,
-      hint: 'start it, or set DOCKER_HOST to where it listens',
-      cause: error,
-    });
-  }
-  const message = error instanceof Error ? error.message : String(error);
-  return new CuError('CONNECTION_LOST', `the Docker engine on this machine did not finish: ${message}`, {
-    host: described.name,
-    command: at.command,
-    cause: error,
-  });
+  return engineSilent(described, path, error);
 }

@@ -1,5 +1,5 @@
-import { constants } from 'node:os';
 import { CuError } from '../core/error.ts';
+import { exitStatus } from './exit-status.ts';
 import type { RunOptions, RunResult } from './host.ts';
 
 export const DEFAULT_RUN_MS = 60_000;
@@ -28,14 +28,10 @@ export async function runLocal(
   if (result.timedOut) {
     throw new CuError('TIMEOUT', `${file} did not end within ${Math.round(timeoutMs / 1000)} s`, { host: options.host });
   }
-  if (result.signal !== undefined) {
-    const number = constants.signals[result.signal];
-    return { exitCode: 128 + number, signal: result.signal, stdout: String(result.stdout ?? ''), stderr: String(result.stderr ?? '') };
-  }
-  const isMissing = result.exitCode === undefined;
+  // A program that could not be started has neither a code nor a signal.
+  const isMissing = result.exitCode === undefined && result.signal === undefined;
   return {
-    exitCode: result.exitCode ?? 127,
-    signal: undefined,
+    ...exitStatus(isMissing ? 127 : result.exitCode, result.signal),
     stdout: String(result.stdout ?? ''),
     stderr: isMissing ? `${file}: ${result.shortMessage ?? 'could not be started'}` : String(result.stderr ?? ''),
   };

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, ClientChannel } from 'ssh2';
@@ -6,7 +7,6 @@ import { onAbort } from './abort.ts';
 import { createDeadline } from './deadline.ts';
 import { asSshError } from './errors.ts';
 import { exitStatus } from './exit-status.ts';
-import type { ExitStatus } from './exit-status.ts';
 import type { RunOptions, RunResult } from './host.ts';
 import { quote } from './quote.ts';
 import { DEFAULT_RUN_MS } from './run-local.ts';
@@ -119,14 +119,13 @@ function finish(channel: ClientChannel, options: RunOptions, signal: AbortSignal
       said[stream] += chunk;
       options.onOutput?.(stream, chunk);
     };
-    let exit: ExitStatus | undefined;
     channel.setEncoding('utf8').on('data', collect('stdout'));
-    channel.stderr.setEncoding('utf8').on('data', collect('stderr'));
-    channel.on('exit', (code: number | null, name?: string) => (exit = exitStatus(code, name)));
-    channel.on('close', () => {
+    const isRead = once(channel.stderr.setEncoding('utf8').on('data', collect('stderr')), 'end');
+    // Not the event `exit`: it may have passed before this promise ran.
+    channel.on('close', (code: number | null | undefined, name?: string) => {
       off();
-      if (exit === undefined) reject(new Error('closed while a command ran'));
-      else resolve({ ...exit, ...said });
+      if (code === undefined) return reject(new Error('closed while a command ran'));
+      isRead.then(() => resolve({ ...exitStatus(code, name), ...said }), reject);
     });
     channel.end(options.stdin ?? '');
   });

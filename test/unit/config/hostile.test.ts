@@ -16,7 +16,7 @@ describe('what is no config is told in one line', () => {
     ['two documents', 'project: a\n---\nproject: b\n', ['2:1 : a second YAML document begins here: a config is one document']],
     ['a tag', 'project: !!js/function x\n', ['1:10 : YAML tags (!name) are not supported']],
     ['an alias of nothing', 'project: a\nhosts: *none\n', ['2:8 hosts: no value before this is marked &none']],
-    ['an alias of itself', 'project: a\nhosts: &h { x: *h }\n', ['2:15 hosts.x: the alias *h contains itself']],
+    ['an alias of itself', 'project: a\nhosts: &h { x: *h }\n', ['2:16 hosts.x: the alias *h contains itself']],
   ])('%s', (_name, text, problems) => {
     expect(briefly(text)).toEqual(expect.arrayContaining(problems));
   });

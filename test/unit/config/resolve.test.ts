@@ -1,0 +1,212 @@
+import { describe, expect, test } from 'vitest';
+import { resolvedConfig } from '../../../src/config/resolved-config.ts';
+import type { InstanceSpec } from '../../../src/core/state.ts';
+import { BROKER, instance, resolved, withServices } from './read.ts';
+
+/** The command in one line. */
+function commandOf({ command }: InstanceSpec): string {
+  return (command ?? []).join(' ');
+}
+
+test('a worker gets the command of Celery, its health, and what it needs to find the others', () => {
+  const text = withServices(`${BROKER}\nworker: { kind: worker, image: app, user: app, queues: [celery, big], concurrency: 4, on: { host1: { replicas: 2 } } }`);
+
+  const second = instance(text, 'host1/worker/2');
+
+  expect(commandOf(second)).toBe('celery worker --loglevel INFO --queues celery,big --concurrency 4 --hostname worker.2.host1@%h');
+  expect(second.health).toEqual({
+    type: 'command',
+    command: ['sh', '-c', 'exec celery inspect ping --timeout=3 --destination="worker.2.host1@$HOSTNAME"'],
+    intervalMs: 1000,
+    timeoutMs: 60_000,
+    retries: 0,
+    startPeriodMs: 0,
+    stableMs: 0,
+  });
+  expect(second.env).toEqual({
+    CU_PROJECT: 'shop',
+    CU_ENV: 'dev',
+    CU_HOST: 'host1',
+    CU_SERVICE: 'worker',
+    CU_INSTANCE: '2',
+    CU_STORAGE: 'file:///var/lib/cu/storage',
+  });
+  expect(second).toMatchObject({
+    containerName: 'shop-dev-worker-2',
+    user: { type: 'ids', uid: 1000, gid: 1000 },
+    mounts: [{ type: 'volume', name: 'shop-dev-storage', target: '/var/lib/cu/storage', readOnly: false }],
+    phase: 10,
+    drainMs: 600_000,
+    rollout: 'start-first',
+    wantsBroker: true,
+    storage: 'file:///var/lib/cu/storage',
+  });
+});
+
+test('an own command has no health of its own, but has to keep running for a moment', () => {
+  const worker = instance(withServices(`${BROKER}\nworker: { kind: worker, image: app, command: [my, worker], on: [host1] }`), 'host1/worker/1');
+
+  expect(commandOf(worker)).toBe('my worker');
+  expect(worker.health).toMatchObject({ type: 'none', stableMs: 1000 });
+});
+
+test('the timing of a check can be changed without the check', () => {
+  const worker = instance(withServices(`${BROKER}\nworker: { kind: worker, image: app, health: { timeout: 5m }, on: [host1] }`), 'host1/worker/1');
+
+  expect(worker.health).toMatchObject({ type: 'command', timeoutMs: 300_000 });
+});
+
+describe('the broker', () => {
+  test('is a Redis that keeps every accepted task, with a password', () => {
+    const desired = resolved(withServices(BROKER));
+    const [broker] = desired.instances;
+
+    expect(broker).toMatchObject({
+      image: 'redis',
+      command: ['redis-server', '/run/cu/redis.conf'],
+      mounts: [{ type: 'volume', name: 'shop-dev-broker', target: '/data', readOnly: false }],
+      health: { type: 'redis', port: 6379, timeoutMs: 60_000 },
+      phase: 0,
+      rollout: 'recreate',
+      wantsBroker: false,
+    });
+    expect(broker?.files).toEqual([
+      {
+        path: '/run/cu/redis.conf',
+        mode: 0o444,
+        content: [
+          'bind * -::*\nport 6379\nprotected-mode no\nuser default on #',
+          { type: 'broker-password-sha256' },
+          ' ~* &* +@all\ndir /data\nappendonly yes\nappendfsync always\nsave ""\nmaxmemory-policy noeviction\n',
+        ],
+      },
+    ]);
+    expect(desired.images).toContainEqual({ type: 'ref', name: 'redis', reference: 'redis:8', keep: 3 });
+    expect(desired.broker).toEqual({
+      host: 'host1',
+      service: 'broker',
+      containerPort: 6379,
+      published: { bind: 'eth1', port: 6379, containerPort: 6379 },
+      password: undefined,
+    });
+  });
+
+  test('listens where its ports say, and syncs as told', () => {
+    const desired = resolved(withServices('broker: { kind: redis, fsync: everysec, on: [host1], ports: ["eth1:6380"] }'));
+
+    expect(desired.instances[0]?.files[0]?.content.join('')).toMatch(/port 6380\n[^]*appendfsync everysec/);
+    expect(desired.broker).toMatchObject({ containerPort: 6380 });
+  });
+
+  test('takes BROKER_PASSWORD when it is set, or the secret that it names', () => {
+    expect(resolved(withServices(BROKER), { secrets: { BROKER_PASSWORD: 'p' } }).broker?.password?.reveal()).toBe('p');
+    const own = withServices('broker: { kind: redis, on: [host1], password: { secret: MINE } }');
+    expect(resolved(own, { secrets: { MINE: 'm', BROKER_PASSWORD: 'p' } }).broker?.password?.reveal()).toBe('m');
+    expect(() => resolved(own)).toThrow('services.broker.password.secret: the secret MINE is missing: looked in the environment');
+  });
+});
+
+test('a webserver is told its port and asked for its health', () => {
+  const web = instance(withServices('web: { kind: webserver, image: app, on: [host1], ports: ["*:80:8000"] }'), 'host1/web/1');
+
+  expect(web).toMatchObject({
+    command: undefined,
+    env: { CU_PORT: '8000' },
+    ports: [{ bind: '*', port: 80, containerPort: 8000 }],
+    health: { type: 'http', path: '/healthz', port: 8000, intervalMs: 200, timeoutMs: 60_000 },
+    phase: 20,
+    rollout: 'proxy',
+    drainMs: 30_000,
+    wantsBroker: false,
+  });
+});
+
+test('beat and flower', () => {
+  const text = withServices(`${BROKER}\nbeat: { kind: beat, image: app, on: [host1] }\nflower: { kind: flower, image: app, on: [host1], ports: ["127.0.0.1:5555"] }`);
+
+  expect(commandOf(instance(text, 'host1/beat/1'))).toBe('celery beat --loglevel INFO --schedule /tmp/celerybeat-schedule --pidfile /tmp/celerybeat.pid');
+  expect(instance(text, 'host1/beat/1')).toMatchObject({ singleton: true, rollout: 'recreate' });
+  expect(commandOf(instance(text, 'host1/flower/1'))).toBe('celery flower --port=5555');
+  expect(instance(text, 'host1/flower/1')).toMatchObject({ rollout: 'recreate', phase: 20 });
+});
+
+test('a plain container that writes a volume is not started twice at once', () => {
+  const rollout = (more: string): string => instance(withServices(`tiles: { kind: container, image: app, on: [host1]${more} }`), 'host1/tiles/1').rollout;
+
+  expect(rollout('')).toBe('start-first');
+  expect(rollout(', mounts: ["data:/data:ro", "/srv:/srv"]')).toBe('start-first');
+  expect(rollout(', mounts: ["data:/data"]')).toBe('recreate');
+  expect(rollout(', ports: ["*:80"]')).toBe('recreate');
+});
+
+describe('storage', () => {
+  const text = (storage: string): string => withServices(`${BROKER}\nworker: { kind: worker, image: app, on: [host1, host2] }`, storage);
+
+  test('in a directory of the hosts is mounted at the same place', () => {
+    expect(instance(text('storage: { root: "file:///mnt/shared/" }'), 'host2/worker/1')).toMatchObject({
+      env: { CU_STORAGE: 'file:///mnt/shared' },
+      mounts: [{ type: 'bind', source: '/mnt/shared', target: '/mnt/shared', readOnly: false }],
+    });
+  });
+
+  test('in a bucket comes with its secrets', () => {
+    const worker = instance(text('storage: { root: "s3://bucket/p", secrets: [KEY] }'), 'host2/worker/1', { secrets: { KEY: 'k' } });
+
+    expect(worker).toMatchObject({ env: { CU_STORAGE: 's3://bucket/p' }, mounts: [] });
+    expect(worker.secrets.map((secret) => secret.name)).toEqual(['KEY']);
+  });
+
+  test('none is none', () => {
+    expect(instance(text('storage: none'), 'host2/worker/1')).toMatchObject({ storage: undefined, mounts: [] });
+  });
+});
+
+test('hosts have the settings that all share, and paths start at the config or at home', () => {
+  const text = withServices(BROKER, 'ssh: { user: deploy, identity: keys/id, proxyJump: host1, knownHosts: ["h ssh-ed25519 AAAA"] }').replace(
+    'host2: { address: 192.0.2.12 }',
+    'host2: { user: root, port: 2222, identity: ~/.ssh/lab, advertise: eth1 }, local: { connection: local }',
+  );
+
+  expect(resolved(text).hosts).toEqual([
+    { name: 'host1', connection: 'ssh', address: '192.0.2.11', user: 'deploy', port: undefined, identity: '/project/keys/id', proxyJump: [], knownHosts: ['h ssh-ed25519 AAAA'], advertise: undefined, client: 'auto', dockerSocket: undefined },
+    { name: 'host2', connection: 'ssh', address: 'host2', user: 'root', port: 2222, identity: '/home/me/.ssh/lab', proxyJump: ['host1'], knownHosts: ['h ssh-ed25519 AAAA'], advertise: 'eth1', client: 'auto', dockerSocket: undefined },
+    { name: 'local', connection: 'local', address: 'localhost', user: undefined, port: undefined, identity: undefined, proxyJump: [], knownHosts: ['h ssh-ed25519 AAAA'], advertise: undefined, client: 'auto', dockerSocket: undefined },
+  ]);
+});
+
+test('images are built from a folder below the config, and a registry is told from a folder by its dot or port', () => {
+  const images = (image: string): unknown => resolved(withServices(BROKER).replace('app: { build: {} }', image)).images[0];
+
+  expect(images('app: { build: { context: src, args: { A: 1, B: null } } }')).toEqual({
+    type: 'build',
+    name: 'app',
+    repository: 'shop-app',
+    registry: undefined,
+    context: '/project/src',
+    dockerfile: 'Dockerfile',
+    target: undefined,
+    args: { A: '1', B: null },
+    secrets: [],
+    platform: undefined,
+    on: 'local',
+    keep: 3,
+  });
+  expect(images('app: { repository: "registry.example.org/team/app", build: {} }')).toMatchObject({ registry: 'registry.example.org' });
+  expect(images('app: { repository: "localhost:5000/app", build: {} }')).toMatchObject({ registry: 'localhost:5000' });
+  expect(images('app: { repository: "team/app", build: {} }')).toMatchObject({ registry: undefined });
+});
+
+test('a version such as 3.10 stays what it is written as', () => {
+  const text = withServices('tiles: { kind: container, image: app, on: [host1], env: { A: 3.10, B: 007, C: true, D: 1e3 } }');
+
+  expect(instance(text, 'host1/tiles/1').env).toMatchObject({ A: '3.10', B: '007', C: 'true', D: '1e3' });
+});
+
+test('the resolved config shows the name of a secret, never its value', () => {
+  const text = withServices(`${BROKER}\ntiles: { kind: container, image: app, on: [host1], secrets: [TOKEN] }`);
+
+  const shown = JSON.stringify(resolvedConfig(resolved(text, { secrets: { TOKEN: 'hunter2', BROKER_PASSWORD: 'hunter3' } })));
+
+  expect(shown).not.toContain('hunter');
+  expect(shown).toContain('{"secret":"TOKEN"}');
+});
