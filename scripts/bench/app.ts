@@ -20,6 +20,7 @@ export async function writeApp(folder: string, hosts: Readonly<Record<string, ob
       app: { repository: 'bench', build: { context: 'app' } },
       redis: { ref: 'redis:8' },
     },
+    storage: 'none',
     services: {
       broker: { kind: 'redis', image: 'redis', on: first, ports: ['*:6399:6379'] },
       worker: { kind: 'worker', image: 'app', command: LOOP, health: { type: 'none' }, on: names },

@@ -26,8 +26,7 @@ export function meter(host: Host): Meter {
     try {
       return await call();
     } finally {
-      // Answers that arrive together are handed on one after the other: what they set off goes out together too.
-      setImmediate(() => (busy -= 1));
+      busy -= 1;
     }
   };
   const engine = host.docker();

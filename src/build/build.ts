@@ -14,7 +14,6 @@ export async function buildImage(
   const reference = `${source.repository}:${version}`;
   const labels = {
     'org.opencontainers.image.version': version,
-    'org.opencontainers.image.title': source.name,
     [LABELS.project]: options.project,
     [LABELS.version]: version,
     [LABELS.inputs]: inputs.digest,

@@ -11,7 +11,10 @@ export type DotenvResult =
 /** `NAME=value` lines with `#` comments and an optional `export`; a quoted value may go over several lines. */
 export function parseDotenv(text: string): DotenvResult {
   const values = new Map<string, string>();
-  const lines = text.replace(/^\uFEFF/, '').replaceAll('\r\n', '\n').split('\n');
+  const lines = text
+    .replace(/^\uFEFF/, '')
+    .replaceAll('\r\n', '\n')
+    .split('\n');
   for (let index = 0; index < lines.length; index += 1) {
     const line = (lines[index] ?? '').trim();
     if (line === '' || line.startsWith('#')) continue;
@@ -38,7 +41,10 @@ function failed(index: number, message: string): DotenvResult {
   return { type: 'error', error: { line: index + 1, message } };
 }
 
-function readQuoted(lines: readonly string[], quote: '"' | "'"): { readonly value: string; readonly lines: number } | undefined {
+function readQuoted(
+  lines: readonly string[],
+  quote: '"' | "'",
+): { readonly value: string; readonly lines: number } | undefined {
   const parts: string[] = [];
   for (const [index, line] of lines.entries()) {
     const end = endOf(line, quote);

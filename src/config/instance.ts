@@ -21,8 +21,13 @@ export function expandInstance(placement: Placement, { environment, secrets, has
   const { project } = config;
   const prefix = `${project}-${name}`;
   const storage = traits.usesStorage ? storageOf(config, prefix) : undefined;
-  const ownMounts = settings.mounts.map((mount) => (mount.type === 'volume' ? { ...mount, name: `${prefix}-${mount.name}` } : mount));
-  const storageMounts = storage?.mount === undefined || ownMounts.some((mount) => mount.target === storage.mount?.target) ? [] : [storage.mount];
+  const ownMounts = settings.mounts.map((mount) =>
+    mount.type === 'volume' ? { ...mount, name: `${prefix}-${mount.name}` } : mount,
+  );
+  const storageMounts =
+    storage?.mount === undefined || ownMounts.some((mount) => mount.target === storage.mount?.target)
+      ? []
+      : [storage.mount];
   const logs = { ...DEFAULT_LOGS, ...definedOnly(config.logs), ...definedOnly(settings.logs ?? {}) };
   return {
     host,
@@ -95,7 +100,11 @@ function storageOf({ storage }: Config, prefix: string): Storage | undefined {
   const { root, secrets } = storage;
   if (!root.startsWith('file://')) return { url: root, mount: undefined, secrets };
   const directory = root.slice('file://'.length).replace(/\/+$/, '');
-  return { url: `file://${directory}`, mount: { type: 'bind', source: directory, target: directory, readOnly: false }, secrets };
+  return {
+    url: `file://${directory}`,
+    mount: { type: 'bind', source: directory, target: directory, readOnly: false },
+    secrets,
+  };
 }
 
 function userOf(name: string | undefined, config: Config): UserChoice | undefined {
@@ -104,7 +113,11 @@ function userOf(name: string | undefined, config: Config): UserChoice | undefine
   return typeof user === 'string' ? { type: user } : { type: 'ids', uid: user.uid, gid: user.gid ?? user.uid };
 }
 
-function healthOf(settings: HealthSettings | undefined, preset: Traits['health'], firstPort: number | undefined): Health {
+function healthOf(
+  settings: HealthSettings | undefined,
+  preset: Traits['health'],
+  firstPort: number | undefined,
+): Health {
   const probe = settings?.type === undefined ? preset.probe : probeOf(settings, firstPort);
   return {
     ...probe,
@@ -113,7 +126,8 @@ function healthOf(settings: HealthSettings | undefined, preset: Traits['health']
     retries: settings?.retries ?? 0,
     startPeriodMs: settings?.startPeriod ?? 0,
     // What is only known to run gets a moment in which a crash at the start is seen.
-    stableMs: settings?.stable ?? (probe.type === 'none' ? 1000 : 0),
+    // A service without a check gets a moment in which a crash at start is seen; one that says `none` a shorter one.
+    stableMs: settings?.stable ?? (probe.type !== 'none' ? 0 : settings === undefined ? 1000 : 300),
   };
 }
 
@@ -137,5 +151,7 @@ function probeOf({ type, path, port, status, command }: HealthSettings, firstPor
 
 function definedOnly<T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   // Entries lose the types of their keys; this only drops the keys that have no value.
-  return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as { [K in keyof T]?: Exclude<T[K], undefined> };
+  return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
 }

@@ -22,11 +22,27 @@ export function describeIssue(issue: Issue, tree: Tree, prefix: Path = []): read
     case 'invalid_union':
       return describeUnion(issue, tree, path);
     case 'invalid_key':
-      return [{ path, message: withValue(issue.issues[0]?.message ?? 'is no valid key', path.at(-1)), hint: nameHint(path.at(-1)), isKey: true }];
+      return [
+        {
+          path,
+          message: withValue(issue.issues[0]?.message ?? 'is no valid key', path.at(-1)),
+          hint: nameHint(path.at(-1)),
+          isKey: true,
+        },
+      ];
     case 'invalid_value': {
       const known = issue.values.map(String);
       const value = plainAt(tree, path);
-      return [{ path, message: value === undefined ? `is missing: expected ${known.join(', ')}` : withValue(`expected ${known.join(', ')}`, value), hint: didYouMean(String(value), known) }];
+      return [
+        {
+          path,
+          message:
+            value === undefined
+              ? `is missing: expected ${known.join(', ')}`
+              : withValue(`expected ${known.join(', ')}`, value),
+          hint: didYouMean(String(value), known),
+        },
+      ];
     }
     case 'invalid_type':
       return [describeType(issue, tree, path)];
@@ -40,7 +56,13 @@ export function describeIssue(issue: Issue, tree: Tree, prefix: Path = []): read
     case 'invalid_format':
     case 'not_multiple_of':
     case 'invalid_element':
-      return [{ path, message: withValue(issue.message, plainAt(tree, path)), hint: issue.code === 'invalid_format' ? nameHint(plainAt(tree, path)) : undefined }];
+      return [
+        {
+          path,
+          message: withValue(issue.message, plainAt(tree, path)),
+          hint: issue.code === 'invalid_format' ? nameHint(plainAt(tree, path)) : undefined,
+        },
+      ];
   }
 }
 
@@ -49,24 +71,36 @@ function describeUnion(issue: Extract<Issue, { code: 'invalid_union' }>, tree: T
   if (known.length > 0) {
     const value = plainAt(tree, path);
     const service = valueAt(tree, path.slice(0, -1));
-    if (service?.type !== 'map') return [{ path: path.slice(0, -1), message: `expected a map, got ${show(plainAt(tree, path.slice(0, -1)))}` }];
-    const message = value === undefined ? `is missing: expected ${known.join(', ')}` : withValue(`expected ${known.join(', ')}`, value);
+    if (service?.type !== 'map')
+      return [{ path: path.slice(0, -1), message: `expected a map, got ${show(plainAt(tree, path.slice(0, -1)))}` }];
+    const message =
+      value === undefined
+        ? `is missing: expected ${known.join(', ')}`
+        : withValue(`expected ${known.join(', ')}`, value);
     return [{ path, message, hint: didYouMean(String(value), known) }];
   }
   // The alternative that was meant is the one whose outermost type fits.
-  const meant = (issue.errors ?? []).filter((errors) => !errors.some((error) => error.path.length === 0 && ['invalid_type', 'invalid_value'].includes(error.code)));
+  const meant = (issue.errors ?? []).filter(
+    (errors) =>
+      !errors.some((error) => error.path.length === 0 && ['invalid_type', 'invalid_value'].includes(error.code)),
+  );
   const [only] = meant;
   if (meant.length === 1 && only !== undefined) return only.flatMap((error) => describeIssue(error, tree, path));
   if (issue.message.startsWith('expected')) return [{ path, message: withValue(issue.message, plainAt(tree, path)) }];
-  const first = (issue.errors ?? []).flat().map((error) => describeIssue(error, tree, path)[0]?.message.replace(/, got .*$/, '') ?? '');
+  const first = (issue.errors ?? [])
+    .flat()
+    .map((error) => describeIssue(error, tree, path)[0]?.message.replace(/, got .*$/, '') ?? '');
   const expected = [...new Set(first)].map((text) => text.replace(/^expected /, '')).join(' or ');
   return [{ path, message: withValue(`expected ${expected}`, plainAt(tree, path)) }];
 }
 
 function describeType(issue: Extract<Issue, { code: 'invalid_type' }>, tree: Tree, path: Path): Complaint {
   const value = plainAt(tree, path);
-  const expected = issue.message.startsWith('expected ') ? issue.message : `expected ${TYPES[issue.expected] ?? issue.expected}`;
-  if (value === undefined) return { path, message: issue.message.startsWith('expected ') ? `is missing: ${expected}` : 'is missing' };
+  const expected = issue.message.startsWith('expected ')
+    ? issue.message
+    : `expected ${TYPES[issue.expected] ?? issue.expected}`;
+  if (value === undefined)
+    return { path, message: issue.message.startsWith('expected ') ? `is missing: ${expected}` : 'is missing' };
   const isEmptyMap = value === null && ['object', 'record'].includes(issue.expected);
   const isNumber = typeof value === 'number' && issue.expected === 'string';
   const hint = isEmptyMap ? 'write {} for no settings' : isNumber ? numberHint(value, expected) : undefined;
@@ -96,7 +130,10 @@ export function didYouMean(text: string, names: readonly string[]): string | und
 
 function nameHint(value: unknown): string | undefined {
   if (typeof value !== 'string' || !/^[A-Za-z][A-Za-z0-9_ -]{0,39}$/.test(value)) return undefined;
-  const better = value.toLowerCase().replaceAll(/[_ -]+/g, '-').replace(/-$/, '');
+  const better = value
+    .toLowerCase()
+    .replaceAll(/[_ -]+/g, '-')
+    .replace(/-$/, '');
   return better === value ? undefined : `did you mean ${better}?`;
 }
 

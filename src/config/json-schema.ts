@@ -12,7 +12,9 @@ export function jsonSchema(): Json {
   const { properties: head } = asJson(z.toJSONSchema(z.object(environmentShape), { io: 'input' }));
   const { project, ...properties } = asJson(whole['properties']);
   const definitions = asJson($defs);
-  const overrides = Object.fromEntries(Object.entries(definitions).map(([name, value]) => [`${OVERRIDE}${name}`, relaxed(value)]));
+  const overrides = Object.fromEntries(
+    Object.entries(definitions).map(([name, value]) => [`${OVERRIDE}${name}`, relaxed(value)]),
+  );
   // Everything but the name of the project may stand in an environment too, and null unsets it.
   const environment = {
     type: ['object', 'null'],
@@ -23,7 +25,11 @@ export function jsonSchema(): Json {
     $schema,
     title: 'cu.config.yaml',
     ...whole,
-    properties: { project, environments: { type: 'object', additionalProperties: environment, minProperties: 1 }, ...properties },
+    properties: {
+      project,
+      environments: { type: 'object', additionalProperties: environment, minProperties: 1 },
+      ...properties,
+    },
     $defs: { ...definitions, ...overrides },
   };
 }

@@ -9,7 +9,7 @@ import { ConfigError } from './problem.ts';
 import { LARGEST_BYTES } from './read-yaml.ts';
 import { createSecretStore, neededSecrets, type Env, type SecretFile, type SecretStore } from './secrets.ts';
 
-export const CONFIG_FILE = 'cu.config.yaml';
+const CONFIG_FILE = 'cu.config.yaml';
 
 export interface LoadOptions {
   readonly cwd: string;
@@ -28,14 +28,19 @@ export async function loadConfig({ cwd, config }: LoadOptions): Promise<LoadedCo
   const found = config === undefined ? await findConfig(cwd) : path.resolve(cwd, config);
   const shown = shortPath(found, cwd);
   const text = await readText(found, shown);
-  if (text === undefined) throw new CuError('CONFIG_INVALID', `${shown} does not exist`, { hint: '`cu init` writes one' });
+  if (text === undefined)
+    throw new CuError('CONFIG_INVALID', `${shown} does not exist`, { hint: '`cu init` writes one' });
   const result = parseConfig(text, shown);
   if (result.type === 'invalid') throw new ConfigError(result.problems);
   return { ...result.parsed, directory: path.dirname(found) };
 }
 
 /** The secrets of an environment: its files in their order, then cu's environment. */
-export async function loadSecrets({ directory }: Pick<LoadedConfig, 'directory'>, { config }: EnvironmentConfig, env: Env): Promise<SecretStore> {
+export async function loadSecrets(
+  { directory }: Pick<LoadedConfig, 'directory'>,
+  { config }: EnvironmentConfig,
+  env: Env,
+): Promise<SecretStore> {
   const files: SecretFile[] = [];
   for (const name of config.secrets.files) {
     const text = await readText(expandPath(name, directory, env['HOME']), name);
@@ -55,7 +60,8 @@ export function chooseEnvironment(parsed: ParsedConfig, name: string | undefined
       hint: didYouMean(name, names) ?? `it has ${names.join(', ')}`,
     });
   }
-  const chosen = environments.length === 1 ? environments[0] : environments.find((environment) => environment.isDefault);
+  const chosen =
+    environments.length === 1 ? environments[0] : environments.find((environment) => environment.isDefault);
   if (chosen !== undefined) return chosen;
   throw new CuError('USAGE', `which environment? ${file} has ${names.join(', ')}`, {
     hint: `name one with --env ${names[0] ?? 'NAME'}, or mark one with \`default: true\``,
@@ -103,7 +109,9 @@ async function readText(file: string, shown: string): Promise<string | undefined
 async function readBounded(handle: FileHandle, shown: string): Promise<Buffer> {
   const { size } = await handle.stat();
   const tooLarge = (bytes: string): CuError =>
-    new CuError('CONFIG_INVALID', `${shown} has ${bytes}: at most ${LARGEST_BYTES / 1024 / 1024} MiB is read`, { hint: 'is it the right file?' });
+    new CuError('CONFIG_INVALID', `${shown} has ${bytes}: at most ${LARGEST_BYTES / 1024 / 1024} MiB is read`, {
+      hint: 'is it the right file?',
+    });
   if (size > LARGEST_BYTES) throw tooLarge(`${(size / 1024 / 1024).toFixed(1)} MiB`);
   // A pipe or a device has no size: it is read as far as it may go.
   const buffer = Buffer.alloc(LARGEST_BYTES + 1);
@@ -121,7 +129,10 @@ function decode(bytes: Buffer, shown: string): string {
   try {
     if (!isUtf16) return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
-    throw new CuError('CONFIG_INVALID', `${shown} is not UTF-8 text`, { hint: 'save it as UTF-8; or is it the wrong file?', cause: error });
+    throw new CuError('CONFIG_INVALID', `${shown} is not UTF-8 text`, {
+      hint: 'save it as UTF-8; or is it the wrong file?',
+      cause: error,
+    });
   }
   throw new CuError('CONFIG_INVALID', `${shown} is UTF-16 text`, { hint: 'save it as UTF-8' });
 }

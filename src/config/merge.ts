@@ -37,7 +37,7 @@ export function mergeTrees(base: Tree, over: Tree, path: Path = []): Merged {
 }
 
 /** In `images.NAME.build.args`, null means: from cu's environment. */
-export function nullIsValue(path: Path): boolean {
+function nullIsValue(path: Path): boolean {
   return path.length === 5 && path[0] === 'images' && path[2] === 'build' && path[3] === 'args';
 }
 

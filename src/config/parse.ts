@@ -3,7 +3,7 @@ import { mergeTrees } from './merge.ts';
 import { formatPath, show, type Complaint, type Path, type Problem } from './problem.ts';
 import { readYaml } from './read-yaml.ts';
 import { checkEnvironment, checkTogether } from './rules.ts';
-import { configSchema, environmentShape, environmentsSchema, type Config } from './schema.ts';
+import { configSchema, environmentSchema, environmentShape, environmentsSchema, type Config } from './schema.ts';
 import { mapTree, offsetAt, toValue, type Entry, type MapTree, type Tree } from './tree.ts';
 
 /** Everything that one environment is made of, checked. */
@@ -54,11 +54,19 @@ export function parseConfig(text: string, file: string): ParseResult {
 }
 
 function invalid(problems: readonly Problem[]): ParseResult {
-  const unique = new Map(problems.map((problem) => [`${problem.line}:${problem.column}:${problem.path}:${problem.message}`, problem]));
-  return { type: 'invalid', problems: [...unique.values()].sort((a, b) => a.line - b.line || a.column - b.column).slice(0, MOST_PROBLEMS) };
+  const unique = new Map(
+    problems.map((problem) => [`${problem.line}:${problem.column}:${problem.path}:${problem.message}`, problem]),
+  );
+  return {
+    type: 'invalid',
+    problems: [...unique.values()].sort((a, b) => a.line - b.line || a.column - b.column).slice(0, MOST_PROBLEMS),
+  };
 }
 
-type ToProblem = (offset: number, complaint: { readonly path: string; readonly message: string; readonly hint: string | undefined }) => Problem;
+type ToProblem = (
+  offset: number,
+  complaint: { readonly path: string; readonly message: string; readonly hint: string | undefined },
+) => Problem;
 
 interface Head {
   readonly name: string;
@@ -91,7 +99,8 @@ class ConfigParser {
     const heads = this.#heads(root.entries.get('environments')?.value);
     const environments = heads.flatMap((head) => this.#environment(base, head));
     this.#nameEnvironments(heads.length);
-    for (const { environment, complaint } of checkTogether(environments)) this.problems.push(environment.locate(complaint));
+    for (const { environment, complaint } of checkTogether(environments))
+      this.problems.push(environment.locate(complaint));
     return environments;
   }
 
@@ -111,19 +120,30 @@ class ConfigParser {
   }
 
   #heads(tree: Tree | undefined): readonly Head[] {
-    if (tree === undefined) return [{ name: ONLY_ENVIRONMENT, tag: ONLY_ENVIRONMENT, isDefault: true, overrides: undefined }];
-    const heads = tree.type === 'map' ? mapTree(new Map([...tree.entries].map(([name, entry]) => [name, emptyWhenNull(entry)])), tree.offset) : tree;
+    if (tree === undefined)
+      return [{ name: ONLY_ENVIRONMENT, tag: ONLY_ENVIRONMENT, isDefault: true, overrides: undefined }];
+    const heads =
+      tree.type === 'map'
+        ? mapTree(new Map([...tree.entries].map(([name, entry]) => [name, emptyWhenNull(entry)])), tree.offset)
+        : tree;
     const result = environmentsSchema.safeParse(toValue(heads));
-    const complaints = (result.error?.issues ?? []).slice(0, MOST_PROBLEMS).flatMap((issue) => describeIssue(issue, heads));
-    for (const complaint of complaints) this.#add(this.#tree, { ...complaint, path: ['environments', ...complaint.path] });
+    const complaints = (result.error?.issues ?? [])
+      .slice(0, MOST_PROBLEMS)
+      .flatMap((issue) => describeIssue(issue, heads));
+    for (const complaint of complaints)
+      this.#add(this.#tree, { ...complaint, path: ['environments', ...complaint.path] });
     const entries = heads.type === 'map' ? [...heads.entries] : [];
-    if (entries.length > MOST_ENVIRONMENTS) this.#add(this.#tree, { path: ['environments'], message: `more than ${MOST_ENVIRONMENTS} environments` });
+    if (entries.length > MOST_ENVIRONMENTS)
+      this.#add(this.#tree, { path: ['environments'], message: `more than ${MOST_ENVIRONMENTS} environments` });
     const read = entries.slice(0, MOST_ENVIRONMENTS).map(([name, { value }]) => {
-      const own = result.data !== undefined && Object.hasOwn(result.data, name) ? result.data[name] : undefined;
+      const own = environmentSchema.safeParse(toValue(value)).data;
       return { name, tag: own?.tag ?? name, isDefault: own?.default ?? false, overrides: value };
     });
     for (const { name } of read.filter((head) => head.isDefault).slice(1)) {
-      this.#add(this.#tree, { path: ['environments', name, 'default'], message: 'another environment is the default already' });
+      this.#add(this.#tree, {
+        path: ['environments', name, 'default'],
+        message: 'another environment is the default already',
+      });
     }
     return read;
   }
@@ -143,8 +163,15 @@ class ConfigParser {
     const locate = (complaint: Complaint): Problem => this.#locate(tree, complaint);
     const result = configSchema.safeParse(toValue(tree));
     if (result.success) {
-      const environment: EnvironmentConfig = { name: head.name, tag: head.tag, isDefault: head.isDefault, config: result.data, locate };
-      for (const complaint of checkEnvironment(environment)) this.#ofEnvironments.push({ name: head.name, problem: locate(complaint) });
+      const environment: EnvironmentConfig = {
+        name: head.name,
+        tag: head.tag,
+        isDefault: head.isDefault,
+        config: result.data,
+        locate,
+      };
+      for (const complaint of checkEnvironment(environment))
+        this.#ofEnvironments.push({ name: head.name, problem: locate(complaint) });
       return [environment];
     }
     const found = result.error.issues.slice(0, MOST_PROBLEMS).flatMap((issue) => describeIssue(issue, tree));
@@ -157,7 +184,11 @@ class ConfigParser {
     if (overrides?.type !== 'map') return mapTree(new Map(), -1);
     for (const key of ['project', 'environments']) {
       if (!overrides.entries.has(key)) continue;
-      this.#add(this.#tree, { path: ['environments', name, key], message: `an environment cannot change ${show(key)}`, isKey: true });
+      this.#add(this.#tree, {
+        path: ['environments', name, key],
+        message: `an environment cannot change ${show(key)}`,
+        isKey: true,
+      });
     }
     const own = [...Object.keys(environmentShape), 'project', 'environments'];
     return mapTree(new Map([...overrides.entries].filter(([key]) => !own.includes(key))), overrides.offset);
@@ -165,10 +196,14 @@ class ConfigParser {
 
   /** The rules look at what is left without the wrong parts, so that all that is wrong shows at once. */
   #checkRest(tree: Tree, found: readonly Complaint[], environment: Omit<EnvironmentConfig, 'config'>): void {
-    const rest = without(tree, found.map((complaint) => complaint.path));
+    const rest = without(
+      tree,
+      found.map((complaint) => complaint.path),
+    );
     const result = configSchema.safeParse(toValue(rest));
     if (!result.success) return;
-    const isTouched = (path: Path): boolean => found.some((complaint) => complaint.path.slice(0, 2).every((part, index) => part === path[index]));
+    const isTouched = (path: Path): boolean =>
+      found.some((complaint) => complaint.path.slice(0, 2).every((part, index) => part === path[index]));
     for (const complaint of checkEnvironment({ ...environment, config: result.data })) {
       if (isTouched(complaint.path)) continue;
       this.#ofEnvironments.push({ name: environment.name, problem: environment.locate(complaint) });
@@ -195,11 +230,15 @@ function without(tree: Tree, paths: readonly Path[]): Tree {
   if (paths.length === 0 || tree.type === 'scalar') return tree;
   const below = (key: string | number): readonly Path[] =>
     paths.filter((path) => path.length > 1 && String(path[0]) === String(key)).map((path) => path.slice(1));
-  const isGone = (key: string | number): boolean => paths.some((path) => path.length === 1 && String(path[0]) === String(key));
+  const isGone = (key: string | number): boolean =>
+    paths.some((path) => path.length === 1 && String(path[0]) === String(key));
   if (tree.type === 'list') {
     const items = tree.items.flatMap((item, index) => (isGone(index) ? [] : [without(item, below(index))]));
     return { ...tree, items };
   }
   const kept = [...tree.entries].filter(([key]) => !isGone(key));
-  return mapTree(new Map(kept.map(([key, entry]) => [key, { ...entry, value: without(entry.value, below(key)) }])), tree.offset);
+  return mapTree(
+    new Map(kept.map(([key, entry]) => [key, { ...entry, value: without(entry.value, below(key)) }])),
+    tree.offset,
+  );
 }

@@ -37,7 +37,11 @@ export function countPlacements(config: Config): number {
 }
 
 /** The hosts that a service stands on, with where the config says so. */
-export function hostsOf(config: Config, name: string, service: Service): readonly { readonly host: string; readonly overrides: HostOverrides; readonly path: Path }[] {
+export function hostsOf(
+  config: Config,
+  name: string,
+  service: Service,
+): readonly { readonly host: string; readonly overrides: HostOverrides; readonly path: Path }[] {
   const path: Path = ['services', name, 'on'];
   if (service.on === undefined) {
     const [only, ...others] = Object.keys(config.hosts);
@@ -57,9 +61,19 @@ function placementsOf(config: Config, name: string, service: Service): readonly 
     const instances = namedHere ?? (own.replicas === undefined ? named : undefined);
     if (instances !== undefined) {
       const at: Path = namedHere === undefined ? ['services', name, 'instances'] : [...path, 'instances'];
-      return Object.entries(instances).map(([instance, one]) => ({ ...common, instance, settings: overlay(onHost, one), path: [...at, instance] }));
+      return Object.entries(instances).map(([instance, one]) => ({
+        ...common,
+        instance,
+        settings: overlay(onHost, one),
+        path: [...at, instance],
+      }));
     }
-    return Array.from({ length: onHost.replicas ?? 1 }, (_, index) => ({ ...common, instance: String(index + 1), settings: onHost, path }));
+    return Array.from({ length: onHost.replicas ?? 1 }, (_, index) => ({
+      ...common,
+      instance: String(index + 1),
+      settings: onHost,
+      path,
+    }));
   });
 }
 
@@ -83,7 +97,11 @@ function isList(on: NonNullable<Service['on']>): on is readonly string[] {
 }
 
 /** Where a setting of an instance stands: at the instance, its host or its service. */
-export function settingPath(config: Config, { service, path }: { readonly service: string; readonly path: Path }, key: string): Path {
+export function settingPath(
+  config: Config,
+  { service, path }: { readonly service: string; readonly path: Path },
+  key: string,
+): Path {
   let found: Path = ['services', service, key];
   for (let length = 3; length <= path.length; length += 1) {
     const own = [...path.slice(0, length), key];
@@ -101,7 +119,14 @@ export interface WrittenInstances {
 /** Each place at which `replicas` and `instances` may be written. */
 export function instancesWritten(config: Config, name: string, service: Service): readonly WrittenInstances[] {
   const here = { path: ['services', name], replicas: service.replicas, instances: service.instances };
-  return [here, ...hostsOf(config, name, service).map(({ overrides, path }) => ({ path, replicas: overrides.replicas, instances: overrides.instances }))];
+  return [
+    here,
+    ...hostsOf(config, name, service).map(({ overrides, path }) => ({
+      path,
+      replicas: overrides.replicas,
+      instances: overrides.instances,
+    })),
+  ];
 }
 
 function has(root: unknown, path: Path): boolean {

@@ -31,7 +31,11 @@ export function readYaml(text: string): YamlResult {
 
 function findUnreadable(text: string): TreeProblem | undefined {
   if (text.length > LARGEST_BYTES) {
-    return { offset: 0, path: '', message: `the file is larger than ${LARGEST_BYTES / 1024 / 1024} MiB: is it the right one?` };
+    return {
+      offset: 0,
+      path: '',
+      message: `the file is larger than ${LARGEST_BYTES / 1024 / 1024} MiB: is it the right one?`,
+    };
   }
   const control = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f]/.exec(text);
   if (control === null) return undefined;
@@ -47,17 +51,33 @@ function parseTokens(text: string): CST.Token[] | TreeProblem {
   for (const lexeme of new Lexer().lex(text)) {
     const offset = parser.offset;
     lexemes += 1;
-    if (lexemes > MOST_LEXEMES) return { offset, path: '', message: `more than ${MOST_LEXEMES} words and signs up to here: is it the right file?` };
+    if (lexemes > MOST_LEXEMES)
+      return {
+        offset,
+        path: '',
+        message: `more than ${MOST_LEXEMES} words and signs up to here: is it the right file?`,
+      };
     tokens.push(...parser.next(lexeme));
     // A map in a list takes two places on the stack, and what is read right now some more.
-    if (parser.stack.length > 2 * DEEPEST) return { offset, path: '', message: `nested more than ${DEEPEST} levels deep` };
+    if (parser.stack.length > 2 * DEEPEST)
+      return { offset, path: '', message: `nested more than ${DEEPEST} levels deep` };
   }
   return [...tokens, ...parser.end()];
 }
 
-function compose(tokens: readonly CST.Token[], text: string): { readonly tree: Tree | undefined; readonly problems: readonly TreeProblem[] } {
+function compose(
+  tokens: readonly CST.Token[],
+  text: string,
+): { readonly tree: Tree | undefined; readonly problems: readonly TreeProblem[] } {
   // Own checks replace its check of duplicate keys, which takes quadratic time, and its merge keys.
-  const composer = new Composer({ version: '1.2', schema: 'core', uniqueKeys: false, merge: false, prettyErrors: false, logLevel: 'silent' });
+  const composer = new Composer({
+    version: '1.2',
+    schema: 'core',
+    uniqueKeys: false,
+    merge: false,
+    prettyErrors: false,
+    logLevel: 'silent',
+  });
   const documents = [];
   for (const document of composer.compose(tokens, true, text.length)) {
     documents.push(document);
@@ -68,7 +88,11 @@ function compose(tokens: readonly CST.Token[], text: string): { readonly tree: T
   const errors = [...first.errors, ...first.warnings].slice(0, MOST_ERRORS);
   const problems = errors.map(({ pos, code, message }) => ({ offset: pos[0], path: '', ...inOurWords(code, message) }));
   if (second !== undefined) {
-    problems.push({ offset: second.range[0], path: '', message: 'a second YAML document begins here: a config is one document' });
+    problems.push({
+      offset: second.range[0],
+      path: '',
+      message: 'a second YAML document begins here: a config is one document',
+    });
   }
   if (problems.length > 0) return { tree: undefined, problems };
   const built = buildTree(first.contents);
@@ -76,8 +100,10 @@ function compose(tokens: readonly CST.Token[], text: string): { readonly tree: T
 }
 
 function inOurWords(code: string, message: string): { readonly message: string; readonly hint?: string } {
-  if (code === 'TAB_AS_INDENT') return { message: 'a tab is used for indentation', hint: 'YAML allows only spaces there' };
-  if (code === 'TAG_RESOLVE_FAILED') return { message: 'YAML tags (!name) are not supported', hint: 'a text that begins with ! stands in quotes' };
+  if (code === 'TAB_AS_INDENT')
+    return { message: 'a tab is used for indentation', hint: 'YAML allows only spaces there' };
+  if (code === 'TAG_RESOLVE_FAILED')
+    return { message: 'YAML tags (!name) are not supported', hint: 'a text that begins with ! stands in quotes' };
   const first = message.split('\n')[0] ?? message;
   const text = `${first.slice(0, 1).toLowerCase()}${first.slice(1, 200)}`;
   return text.includes('must be quoted') || !/unexpected|multiline|indent/.test(text)

@@ -84,7 +84,8 @@ function imageSources(
       keep,
     };
   });
-  const isImplied = own(config.images, 'redis') === undefined && instances.some((instance) => instance.image === 'redis');
+  const isImplied =
+    own(config.images, 'redis') === undefined && instances.some((instance) => instance.image === 'redis');
   return isImplied ? [...sources, { type: 'ref', name: 'redis', reference: 'redis:8', keep: 3 }] : sources;
 }
 
@@ -98,7 +99,13 @@ function brokerOf(all: readonly Placement[], store: SecretStore): BrokerSpec | u
   for (const { host, service, settings, traits } of all) {
     if (traits.broker === undefined) continue;
     const { containerPort, password } = traits.broker;
-    return { host, service, containerPort, published: settings.ports[0], password: store.find(password ?? BROKER_PASSWORD) };
+    return {
+      host,
+      service,
+      containerPort,
+      published: settings.ports[0],
+      password: store.find(password ?? BROKER_PASSWORD),
+    };
   }
   return undefined;
 }

@@ -7,7 +7,9 @@ export function resolvedConfig(desired: Desired): Readonly<Record<string, unknow
 }
 
 function plainEntries(value: object): Readonly<Record<string, unknown>> {
-  return Object.fromEntries(Object.entries(value).flatMap(([key, inner]) => (inner === undefined ? [] : [[key, plain(inner)]])));
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, inner]) => (inner === undefined ? [] : [[key, plain(inner)]])),
+  );
 }
 
 function plain(value: unknown): unknown {

@@ -8,7 +8,9 @@ export const HOST_RULES: readonly Rule[] = [endingJumps, localIsLocal, localHasN
 function endingJumps({ config }: Subject): readonly Complaint[] {
   return Object.keys(config.hosts).flatMap((name) => {
     const way = wayBack(name, (host) => jumpsOf(config, host));
-    return way === undefined || firstOf(way) !== name ? [] : [{ path: ['hosts', name, 'proxyJump'], message: `jumps over itself: ${way.join(' -> ')}` }];
+    return way === undefined || firstOf(way) !== name
+      ? []
+      : [{ path: ['hosts', name, 'proxyJump'], message: `jumps over itself: ${way.join(' -> ')}` }];
   });
 }
 
@@ -24,7 +26,14 @@ export function jumpsOf(config: Config, name: string): readonly string[] {
 /** `build.on: local` means this machine, so a host of that name has to be it. */
 function localIsLocal({ config }: Subject): readonly Complaint[] {
   return own(config.hosts, 'local')?.connection === 'ssh'
-    ? [{ path: ['hosts', 'local'], message: 'a host called "local" is this machine', hint: 'rename it, or add `connection: local`', isKey: true }]
+    ? [
+        {
+          path: ['hosts', 'local'],
+          message: 'a host called "local" is this machine',
+          hint: 'rename it, or add `connection: local`',
+          isKey: true,
+        },
+      ]
     : [];
 }
 
@@ -33,7 +42,12 @@ function localHasNoAddress({ config }: Subject): readonly Complaint[] {
     host.connection === 'local'
       ? (['address', 'port', 'user', 'identity', 'proxyJump'] as const)
           .filter((key) => host[key] !== undefined)
-          .map((key) => ({ path: ['hosts', name, key], message: `${show(key)} is not for connection local`, hint: 'take it out, or take `connection: local` out to use SSH', isKey: true }))
+          .map((key) => ({
+            path: ['hosts', name, key],
+            message: `${show(key)} is not for connection local`,
+            hint: 'take it out, or take `connection: local` out to use SSH',
+            isKey: true,
+          }))
       : [],
   );
 }

@@ -35,7 +35,15 @@ function hostsOnce({ config }: Subject): readonly Complaint[] {
     return hostsOf(config, name, service).flatMap(({ host, path }) => {
       const isTwice = seen.has(host);
       seen.add(host);
-      return isTwice ? [{ path, message: `the host ${show(host)} is given twice`, hint: 'use `replicas` for several instances on one host' }] : [];
+      return isTwice
+        ? [
+            {
+              path,
+              message: `the host ${show(host)} is given twice`,
+              hint: 'use `replicas` for several instances on one host',
+            },
+          ]
+        : [];
     });
   });
 }
@@ -45,12 +53,17 @@ function replicasOrInstances({ config }: Subject): readonly Complaint[] {
     instancesWritten(config, name, service).flatMap(({ path, replicas, instances }) => {
       if (instances === undefined) return [];
       if (Object.keys(instances).length === 0) return [{ path: [...path, 'instances'], message: 'names no instance' }];
-      return replicas === undefined ? [] : [{ path: [...path, 'replicas'], message: '"replicas" and "instances" exclude each other', isKey: true }];
+      return replicas === undefined
+        ? []
+        : [{ path: [...path, 'replicas'], message: '"replicas" and "instances" exclude each other', isKey: true }];
     }),
   );
 }
 
-function containerName({ name, config }: Subject, placement: { readonly service: string; readonly instance: string }): string {
+function containerName(
+  { name, config }: Subject,
+  placement: { readonly service: string; readonly instance: string },
+): string {
   return `${config.project}-${name}-${placement.service}-${placement.instance}`;
 }
 
@@ -62,7 +75,13 @@ function uniqueNames(subject: Subject): readonly Complaint[] {
     const other = seen.get(key);
     seen.set(key, placement.service);
     if (other === undefined || other === placement.service) return [];
-    return [{ path: placement.path, message: `its container has the same name as one of ${other}: ${containerName(subject, placement)}`, isKey: true }];
+    return [
+      {
+        path: placement.path,
+        message: `its container has the same name as one of ${other}: ${containerName(subject, placement)}`,
+        isKey: true,
+      },
+    ];
   });
 }
 
@@ -72,14 +91,26 @@ function shortNames(subject: Subject): readonly Complaint[] {
     const full = containerName(subject, placement);
     return full.length <= 63
       ? []
-      : [{ path: ['services', placement.service], message: `its container's name would have ${full.length} characters, more than 63: ${full}`, isKey: true }];
+      : [
+          {
+            path: ['services', placement.service],
+            message: `its container's name would have ${full.length} characters, more than 63: ${full}`,
+            isKey: true,
+          },
+        ];
   });
 }
 
 function portsNeedNetwork({ config, placements }: Subject): readonly Complaint[] {
   return placements.flatMap((placement) =>
     ['host', 'none'].includes(placement.settings.network) && placement.settings.ports.length > 0
-      ? [{ path: settingPath(config, placement, 'ports'), message: `with network ${placement.settings.network} no port can be published`, hint: 'take `ports` out, or use the project network' }]
+      ? [
+          {
+            path: settingPath(config, placement, 'ports'),
+            message: `with network ${placement.settings.network} no port can be published`,
+            hint: 'take `ports` out, or use the project network',
+          },
+        ]
       : [],
   );
 }
@@ -89,9 +120,21 @@ function rolloutFits({ config, placements }: Subject): readonly Complaint[] {
     const { settings, kind } = placement;
     const path = settingPath(config, placement, 'rollout');
     if (settings.rollout === 'start-first' && settings.ports.length > 0)
-      return [{ path, message: 'start-first cannot be with a fixed port: the old instance holds it', hint: 'use recreate, or proxy for a webserver' }];
+      return [
+        {
+          path,
+          message: 'start-first cannot be with a fixed port: the old instance holds it',
+          hint: 'use recreate, or proxy for a webserver',
+        },
+      ];
     if (settings.rollout === 'start-first' && ['beat', 'redis'].includes(kind))
-      return [{ path, message: `start-first cannot be with kind ${kind}: there would be two for a moment`, hint: 'use recreate' }];
+      return [
+        {
+          path,
+          message: `start-first cannot be with kind ${kind}: there would be two for a moment`,
+          hint: 'use recreate',
+        },
+      ];
     if (settings.rollout === 'proxy' && kind !== 'webserver')
       return [{ path, message: `proxy is for kind webserver, not for ${kind}`, hint: 'use recreate or start-first' }];
     return [];
@@ -111,7 +154,13 @@ function healthHasPort({ config, placements }: Subject): readonly Complaint[] {
     const { health, ports } = placement.settings;
     const needsPort = (health?.type === 'http' || health?.type === 'tcp') && health.port === undefined;
     return needsPort && ports.length === 0
-      ? [{ path: settingPath(config, placement, 'health'), message: `type ${health.type} needs a port: none is published`, hint: 'add `port:`, the one inside the container' }]
+      ? [
+          {
+            path: settingPath(config, placement, 'health'),
+            message: `type ${health.type} needs a port: none is published`,
+            hint: 'add `port:`, the one inside the container',
+          },
+        ]
       : [];
   });
 }
@@ -121,8 +170,15 @@ function ownVolumeNames({ config, placements }: Subject): readonly Complaint[] {
   const brokers = Object.keys(config.services).filter((name) => config.services[name]?.kind === 'redis');
   return placements.flatMap((placement) =>
     placement.settings.mounts.flatMap((mount, index) =>
-      mount.type === 'volume' && (mount.name === 'state' || (brokers.includes(mount.name) && placement.service !== mount.name))
-        ? [{ path: [...settingPath(config, placement, 'mounts'), index], message: `the volume ${show(mount.name)} belongs to ${mount.name === 'state' ? 'cu' : mount.name}`, hint: 'choose another name' }]
+      mount.type === 'volume' &&
+      (mount.name === 'state' || (brokers.includes(mount.name) && placement.service !== mount.name))
+        ? [
+            {
+              path: [...settingPath(config, placement, 'mounts'), index],
+              message: `the volume ${show(mount.name)} belongs to ${mount.name === 'state' ? 'cu' : mount.name}`,
+              hint: 'choose another name',
+            },
+          ]
         : [],
     ),
   );
@@ -134,7 +190,14 @@ function mountTargetsOnce({ config, placements }: Subject): readonly Complaint[]
     return placement.settings.mounts.flatMap((mount, index) => {
       const isTwice = seen.has(mount.target);
       seen.add(mount.target);
-      return isTwice ? [{ path: [...settingPath(config, placement, 'mounts'), index], message: `something is mounted at ${mount.target} already` }] : [];
+      return isTwice
+        ? [
+            {
+              path: [...settingPath(config, placement, 'mounts'), index],
+              message: `something is mounted at ${mount.target} already`,
+            },
+          ]
+        : [];
     });
   });
 }

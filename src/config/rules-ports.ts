@@ -42,7 +42,10 @@ interface Clash {
   readonly holder: Placement;
 }
 
-function wordsFor({ before, subject, port, placement, holder }: Clash): { readonly message: string; readonly hint: string } {
+function wordsFor({ before, subject, port, placement, holder }: Clash): {
+  readonly message: string;
+  readonly hint: string;
+} {
   const where = `port ${port.port} of ${placement.host}`;
   if (before !== subject) {
     return {
@@ -72,5 +75,9 @@ function isEverywhere(bind: string): boolean {
 function sameMachine(before: Subject, subject: Subject, host: string): boolean {
   const left = own(before.config.hosts, host);
   const right = own(subject.config.hosts, host);
-  return left?.connection === right?.connection && (left?.address ?? host) === (right?.address ?? host) && left?.port === right?.port;
+  return (
+    left?.connection === right?.connection &&
+    (left?.address ?? host) === (right?.address ?? host) &&
+    left?.port === right?.port
+  );
 }

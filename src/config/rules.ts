@@ -20,16 +20,26 @@ const MOST_INSTANCES = 2000;
 
 export function checkEnvironment({ name, config }: Checked): readonly Complaint[] {
   const count = countPlacements(config);
-  if (count > MOST_INSTANCES) return [{ path: ['services'], message: `${count} instances: more than ${MOST_INSTANCES} are not supported`, isKey: true }];
+  if (count > MOST_INSTANCES)
+    return [
+      { path: ['services'], message: `${count} instances: more than ${MOST_INSTANCES} are not supported`, isKey: true },
+    ];
   const subject = { name, config, placements: placements(config, name) };
   return RULES.flatMap((rule) => rule(subject));
 }
 
 /** What holds between environments: they share hosts. */
-export function checkTogether<T extends Checked>(environments: readonly T[]): readonly { readonly environment: T; readonly complaint: Complaint }[] {
+export function checkTogether<T extends Checked>(
+  environments: readonly T[],
+): readonly { readonly environment: T; readonly complaint: Complaint }[] {
   const fit = environments.filter(({ config }) => countPlacements(config) <= MOST_INSTANCES);
-  const subjects = fit.map((environment) => ({ environment, subject: { ...environment, placements: placements(environment.config, environment.name) } }));
+  const subjects = fit.map((environment) => ({
+    environment,
+    subject: { ...environment, placements: placements(environment.config, environment.name) },
+  }));
   return subjects.flatMap(({ environment, subject }, index) =>
-    subjects.slice(0, index).flatMap((other) => portClashes(other.subject, subject).map((complaint) => ({ environment, complaint }))),
+    subjects
+      .slice(0, index)
+      .flatMap((other) => portClashes(other.subject, subject).map((complaint) => ({ environment, complaint }))),
   );
 }

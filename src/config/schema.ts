@@ -9,7 +9,6 @@ import {
   name,
   portNumber,
   reading,
-  reference,
   secretReference,
   strict,
   variableName,
@@ -32,7 +31,11 @@ const jumps = z
 
 const lines = z
   .union([z.string(), z.array(z.string())], { error: 'expected lines of a known_hosts file' })
-  .transform((value) => (typeof value === 'string' ? value.split('\n') : value).map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#')));
+  .transform((value) =>
+    (typeof value === 'string' ? value.split('\n') : value)
+      .map((line) => line.trim())
+      .filter((line) => line !== '' && !line.startsWith('#')),
+  );
 
 const connectionShape = {
   user: matching('a user name', /^[^\s@:/-][^\s@:/]*$/, 64).optional(),
@@ -65,7 +68,11 @@ const build = strict({
 
 const repository = reading({
   what: 'a lower-case image name without a tag',
-  read: (text) => (/^([A-Za-z0-9.-]+(:\d{1,5})?\/)?[a-z0-9]+([._-]+[a-z0-9]+)*(\/[a-z0-9]+([._-]+[a-z0-9]+)*)*$/.test(text) && text.length <= 200 ? text : undefined),
+  read: (text) =>
+    /^([A-Za-z0-9.-]+(:\d{1,5})?\/)?[a-z0-9]+([._-]+[a-z0-9]+)*(\/[a-z0-9]+([._-]+[a-z0-9]+)*)*$/.test(text) &&
+    text.length <= 200
+      ? text
+      : undefined,
   hint: (text) => (/:[^/]*$/.test(text) ? 'cu tags what it builds: leave the tag out' : undefined),
 });
 
@@ -79,7 +86,13 @@ const image = strict({
     context.addIssue({ code: 'custom', message: 'needs `ref` (an image to use as it is) or `build` (how to make it)' });
   if (value.ref === undefined) return;
   for (const key of ['repository', 'build'] as const)
-    if (value[key] !== undefined) context.addIssue({ code: 'custom', path: [key], message: `"${key}" and "ref" exclude each other`, params: { isKey: true } });
+    if (value[key] !== undefined)
+      context.addIssue({
+        code: 'custom',
+        path: [key],
+        message: `"${key}" and "ref" exclude each other`,
+        params: { isKey: true },
+      });
 });
 
 const registry = strict({ username: filledText, password: secretReference });
@@ -92,12 +105,19 @@ const secrets = strict({ files: z.array(filePath).default([]), required: z.array
 const root = reading({
   what: 'file:///directory, or a URL such as s3://bucket/prefix',
   pattern: String.raw`^[a-z][a-z0-9+.-]*://\S+$`,
-  read: (text) => (/^(file:\/\/\/[^\s]*|(?!file:)[a-z][a-z0-9+.-]*:\/\/\S+)$/.test(text) && text.length <= 4096 && !/\/\.\.(\/|$)/.test(text) ? text : undefined),
+  read: (text) =>
+    /^(file:\/\/\/[^\s]*|(?!file:)[a-z][a-z0-9+.-]*:\/\/\S+)$/.test(text) &&
+    text.length <= 4096 &&
+    !/\/\.\.(\/|$)/.test(text)
+      ? text
+      : undefined,
   hint: (text) => (text.startsWith('/') ? `did you mean file://${text}?` : undefined),
 });
 
 /** `none`: nothing of this project is shared between hosts. */
-const storage = z.union([z.literal('none'), strict({ root, secrets: z.array(variableName).default([]) })], { error: 'expected { root: ... }, or none' });
+const storage = z.union([z.literal('none'), strict({ root, secrets: z.array(variableName).default([]) })], {
+  error: 'expected { root: ... }, or none',
+});
 
 const [firstKind, ...otherKinds] = kinds;
 
@@ -111,7 +131,9 @@ export const configSchema = strict({
   ssh: strict(connectionShape).prefault({}),
   hosts: z.record(hostName, host),
   images: z.record(name, image).default({}),
-  registries: z.record(matching('the host of a registry', /^[A-Za-z0-9][A-Za-z0-9.-]*(:\d{1,5})?$/), registry).default({}),
+  registries: z
+    .record(matching('the host of a registry', /^[A-Za-z0-9][A-Za-z0-9.-]*(:\d{1,5})?$/), registry)
+    .default({}),
   users: z.record(matching('a name', /^[A-Za-z_][A-Za-z0-9_-]*$/, 40), user).default({}),
   secrets: secrets.prefault({}),
   storage: storage.optional(),
@@ -125,7 +147,11 @@ export const environmentShape = {
   default: z.boolean().default(false),
 } as const;
 
-export const environmentsSchema = z.record(name, z.object(environmentShape)).refine((value) => Object.keys(value).length > 0, 'names no environment');
+export const environmentSchema = z.object(environmentShape);
+
+export const environmentsSchema = z
+  .record(name, environmentSchema)
+  .refine((value) => Object.keys(value).length > 0, 'names no environment');
 
 export interface Config extends Omit<z.output<typeof configSchema>, 'services'> {
   readonly services: Readonly<Record<string, Service>>;
@@ -138,10 +164,7 @@ export interface Service extends ServiceSettings {
   readonly instances?: Readonly<Record<string, Overrides>> | undefined;
 }
 
-export type Image = Config['images'][string];
-
 /** A record's own value: `constructor` and the like are no entries. */
 export function own<T>(record: Readonly<Record<string, T>>, key: string): T | undefined {
   return Object.hasOwn(record, key) ? record[key] : undefined;
 }
-

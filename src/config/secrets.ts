@@ -33,7 +33,11 @@ export function createSecretStore(files: readonly SecretFile[], env: Env, needed
     const value = files.map((file) => file.values?.get(name)).find((each) => each !== undefined) ?? fromEnv;
     return value === undefined || value === '' ? undefined : new Secret(name, value);
   };
-  const names = new Set([...files.flatMap((file) => [...(file.values?.keys() ?? [])]), ...needed.map(({ name }) => name), BROKER_PASSWORD]);
+  const names = new Set([
+    ...files.flatMap((file) => [...(file.values?.keys() ?? [])]),
+    ...needed.map(({ name }) => name),
+    BROKER_PASSWORD,
+  ]);
   const looked = files.map((file) => (file.values === undefined ? `${file.name} (no such file)` : file.name));
   return {
     find,
@@ -59,22 +63,32 @@ export function missingSecrets(environment: EnvironmentConfig, store: SecretStor
   }
   return [...missing.values()].map(({ name, path }) => {
     const place = locate({ path, message: '' });
-    const remedy = file === undefined ? `set ${name} in the environment` : `put ${name}=... into ${file}, or set it in the environment`;
-    return new CuError('SECRET_MISSING', `${place.file}:${place.line}:${place.column} ${place.path}: the secret ${name} is missing: looked in ${store.searched}`, {
-      hint: didYouMean(name, known) ?? remedy,
-    });
+    const remedy =
+      file === undefined
+        ? `set ${name} in the environment`
+        : `put ${name}=... into ${file}, or set it in the environment`;
+    return new CuError(
+      'SECRET_MISSING',
+      `${place.file}:${place.line}:${place.column} ${place.path}: the secret ${name} is missing: looked in ${store.searched}`,
+      {
+        hint: didYouMean(name, known) ?? remedy,
+      },
+    );
   });
 }
 
 export function neededSecrets(config: Config): readonly Needed[] {
-  const list = (names: readonly string[], path: Path): readonly Needed[] => names.map((name, index) => ({ name, path: [...path, index] }));
+  const list = (names: readonly string[], path: Path): readonly Needed[] =>
+    names.map((name, index) => ({ name, path: [...path, index] }));
   const all = placements(config, '');
   const { storage } = config;
   return [
     ...list(config.secrets.required, ['secrets', 'required']),
     ...all.flatMap((placement) => list(placement.settings.secrets, settingPath(config, placement, 'secrets'))),
     ...all.flatMap((placement) => brokerPassword(placement)),
-    ...Object.entries(config.images).flatMap(([name, image]) => list(image.build?.secrets ?? [], ['images', name, 'build', 'secrets'])),
+    ...Object.entries(config.images).flatMap(([name, image]) =>
+      list(image.build?.secrets ?? [], ['images', name, 'build', 'secrets']),
+    ),
     ...Object.entries(config.registries).map(([host, registry]) => ({
       name: registry.password.secret,
       path: ['registries', host, 'password', 'secret'],

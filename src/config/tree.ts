@@ -128,7 +128,7 @@ class TreeBuilder {
   #key(key: unknown, path: Path): string | undefined {
     if (isScalar(key) && key.value !== null) {
       this.#remember(key.anchor, scalarTree(key));
-      return typeof key.value === 'string' ? key.value : (key.source ?? String(key.value));
+      return typeof key.value === 'string' ? key.value : (key.source ?? '');
     }
     this.#complain(offsetOf(key), path, 'a key must be a text');
     return undefined;
@@ -213,7 +213,7 @@ function scalarTree(node: Scalar | null): ScalarTree {
     // `3.10`, `007` and `1e3` stay what they are written as: a version is no number.
     return { ...common, value: source === undefined || source === String(value) ? value : source };
   }
-  return { ...common, value: value === null ? null : String(value) };
+  return { ...common, value: typeof value === 'string' || value === null ? value : (source ?? '') };
 }
 
 function emptyScalar(offset: number): ScalarTree {
@@ -229,6 +229,7 @@ function deepest(trees: readonly Tree[]): number {
 }
 
 function offsetOf(node: unknown): number {
-  const range = typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range) ? node.range : [];
+  const range =
+    typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range) ? node.range : [];
   return typeof range[0] === 'number' ? range[0] : -1;
 }

@@ -10,7 +10,11 @@ export function suggest(text: string, names: readonly string[]): string | undefi
   for (const name of names) {
     if (name.length > LONGEST) continue;
     const distance = editDistance(wanted, name.toLowerCase());
-    if (distance <= allowed && distance < Math.max(wanted.length, name.length) && (best === undefined || distance < best.distance)) {
+    if (
+      distance <= allowed &&
+      distance < Math.max(wanted.length, name.length) &&
+      (best === undefined || distance < best.distance)
+    ) {
       best = { name, distance };
     }
   }
@@ -26,7 +30,8 @@ function editDistance(left: string, right: string): number {
     for (let column = 1; column <= right.length; column += 1) {
       const isSame = left[row - 1] === right[column - 1];
       let cost = Math.min(at(last, column) + 1, at(current, column - 1) + 1, at(last, column - 1) + (isSame ? 0 : 1));
-      const isSwapped = row > 1 && column > 1 && left[row - 1] === right[column - 2] && left[row - 2] === right[column - 1];
+      const isSwapped =
+        row > 1 && column > 1 && left[row - 1] === right[column - 2] && left[row - 2] === right[column - 1];
       if (isSwapped) cost = Math.min(cost, at(beforeLast, column - 2) + 1);
       current.push(cost);
     }

@@ -6,8 +6,14 @@ export const beat = defineKind({
   schema: {},
   expand: () => ({
     command: [
-      ...['celery', 'beat', '--loglevel', 'INFO'],
-      ...['--schedule', '/tmp/celerybeat-schedule', '--pidfile', '/tmp/celerybeat.pid'],
+      'celery',
+      'beat',
+      '--loglevel',
+      'INFO',
+      '--schedule',
+      '/tmp/celerybeat-schedule',
+      '--pidfile',
+      '/tmp/celerybeat.pid',
     ],
     env: {},
     files: [],

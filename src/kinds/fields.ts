@@ -41,7 +41,10 @@ export function reading<T>({ what, pattern, read, hint }: Reading<T>) {
 
 /** A text of a given form. */
 export function matching(what: string, pattern: RegExp, longest = 255) {
-  return z.string({ error: `expected ${what}` }).regex(pattern, `expected ${what}`).max(longest, `expected at most ${longest} characters`);
+  return z
+    .string({ error: `expected ${what}` })
+    .regex(pattern, `expected ${what}`)
+    .max(longest, `expected at most ${longest} characters`);
 }
 
 const NAME_RULE = 'a name of a-z, 0-9 and - that begins with a letter';
@@ -57,17 +60,24 @@ export const absolutePath = matching('an absolute path', /^\/[^\0-\x1f\x7f]*$/, 
 export const secretReference = strict({ secret: variableName });
 
 /** Environment values; a number or a flag is taken as it is written. */
-export const envValue = z.union([z.string(), z.number(), z.boolean()], { error: 'expected a text, a number, true or false' }).transform((value, context) => {
-  const text = String(value);
-  if (!text.includes('\0')) return text;
-  context.addIssue({ code: 'custom', message: 'expected a text without a NUL character' });
-  return z.NEVER;
-});
+export const envValue = z
+  .union([z.string(), z.number(), z.boolean()], { error: 'expected a text, a number, true or false' })
+  .transform((value, context) => {
+    const text = String(value);
+    if (!text.includes('\0')) return text;
+    context.addIssue({ code: 'custom', message: 'expected a text without a NUL character' });
+    return z.NEVER;
+  });
 
-export const words = z.array(envValue, { error: 'expected a list of words, such as [python, -m, tiles]' }).min(1, 'expected at least one word');
+export const words = z
+  .array(envValue, { error: 'expected a list of words, such as [python, -m, tiles]' })
+  .min(1, 'expected at least one word');
 
 export function wholeNumber(least: number, most: number) {
-  return z.int({ error: 'expected a whole number' }).min(least, `must be ${least} or more`).max(most, `must be ${most} or less`);
+  return z
+    .int({ error: 'expected a whole number' })
+    .min(least, `must be ${least} or more`)
+    .max(most, `must be ${most} or less`);
 }
 
 export const count = wholeNumber(1, 1000);
@@ -87,7 +97,7 @@ export const duration = reading({
   hint: durationHint,
 });
 
-export const SMALLEST_MEMORY = 6 * 1024 * 1024;
+const SMALLEST_MEMORY = 6 * 1024 * 1024;
 
 export const memory = reading<MemoryAmount>({
   what: 'an amount such as 2g (6m or more), or a share of the host such as 70%',
@@ -103,7 +113,9 @@ export const memory = reading<MemoryAmount>({
 
 /** A number; also as a text, because `2.0` is one where numbers are kept as they are written. */
 export const cpus = z
-  .union([z.number(), z.string().regex(/^\d{1,4}(\.\d{1,9})?$/)], { error: 'expected a number of processors, such as 0.5 or 4' })
+  .union([z.number(), z.string().regex(/^\d{1,4}(\.\d{1,9})?$/)], {
+    error: 'expected a number of processors, such as 0.5 or 4',
+  })
   .transform((value, context) => {
     const number = Number(value);
     if (number >= 0.01 && number <= 4096) return number;

@@ -47,16 +47,23 @@ export function defineKind<const K extends string, const S extends ExtraShape>(s
   return {
     kind: spec.kind,
     summary: spec.summary,
-    schema: strict({ kind: z.literal(spec.kind), ...shape, ...placement({ ...COMMON_OVERRIDES, ...withoutDefaults(spec.schema) }) }),
+    schema: strict({
+      kind: z.literal(spec.kind),
+      ...shape,
+      ...placement({ ...COMMON_OVERRIDES, ...withoutDefaults(spec.schema) }),
+    }),
     // The settings were parsed by this kind's schema: `kindOf` finds a kind by the `kind` that the schema read.
     expand: (settings: ServiceSettings, place: Place): Traits => spec.expand(settings as Settings<S>, place),
   };
 }
 
 /** Settings of one host or one instance: a default here would hide what the service says. */
-function withoutDefaults(shape: z.ZodRawShape): Readonly<Record<string, z.ZodOptional<z.core.$ZodType>>> {
+function withoutDefaults(shape: z.ZodRawShape): Readonly<Record<string, z.ZodOptional>> {
   return Object.fromEntries(
-    Object.entries(shape).map(([key, schema]) => [key, z.optional(schema instanceof z.ZodDefault ? schema.unwrap() : schema)]),
+    Object.entries(shape).map(([key, schema]) => [
+      key,
+      z.optional(schema instanceof z.ZodDefault ? schema.unwrap() : schema),
+    ]),
   );
 }
 
@@ -72,13 +79,15 @@ export interface HostOverrides extends Overrides {
 }
 
 function placement(overrides: z.ZodRawShape) {
-  const { replicas, ...ofInstance } = overrides;
+  const { replicas: _replicas, ...ofInstance } = overrides;
   const instances = z.record(instanceName, strict(ofInstance)).optional();
   const ofHost: z.ZodType<HostOverrides> = strict({ ...ofInstance, replicas: serviceShape.replicas, instances });
   return {
     instances,
     on: z
-      .union([z.array(hostName), z.record(hostName, ofHost)], { error: 'expected hosts: a list such as [host1], or a map such as { host1: {} }' })
+      .union([z.array(hostName), z.record(hostName, ofHost)], {
+        error: 'expected hosts: a list such as [host1], or a map such as { host1: {} }',
+      })
       .optional(),
   };
 }

@@ -67,7 +67,10 @@ const ulimit = z.union([
   strict({ soft: wholeNumber(-1, Number.MAX_SAFE_INTEGER), hard: wholeNumber(-1, Number.MAX_SAFE_INTEGER) }),
 ]);
 
-const userLabel = filledText.refine((key) => key !== 'cu' && !key.startsWith('cu.'), 'labels that begin with "cu." are set by cu itself');
+const userLabel = filledText.refine(
+  (key) => key !== 'cu' && !key.startsWith('cu.'),
+  'labels that begin with "cu." are set by cu itself',
+);
 
 /** What every service takes, whatever its kind; defaults that depend on the kind are the kind's. */
 export const serviceShape = {
@@ -85,11 +88,17 @@ export const serviceShape = {
   memory: memory.optional(),
   cpus: cpus.optional(),
   cpuset: matching('processors such as 0-3,5', /^\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*$/).optional(),
-  gpus: z.union([z.literal('all'), count, z.array(filledText).min(1)], { error: 'expected all, a number, or a list of devices' }).optional(),
+  gpus: z
+    .union([z.literal('all'), count, z.array(filledText).min(1)], {
+      error: 'expected all, a number, or a list of devices',
+    })
+    .optional(),
   shm: bytes.optional(),
   pids: wholeNumber(1, 4_194_304).optional(),
   ulimits: z.record(matching('the name of a limit, such as nofile', /^[a-z]{1,20}$/), ulimit).default({}),
-  devices: z.array(matching('a device such as /dev/dri or /dev/a:/dev/b:rwm', /^\/dev\/[^:\s]+(:\/[^:\s]+)?(:[rwm]{1,3})?$/)).default([]),
+  devices: z
+    .array(matching('a device such as /dev/dri or /dev/a:/dev/b:rwm', /^\/dev\/[^:\s]+(:\/[^:\s]+)?(:[rwm]{1,3})?$/))
+    .default([]),
   capabilities: z.array(matching('a capability such as NET_ADMIN', /^[A-Z][A-Z_]{1,40}$/)).default([]),
   readOnly: z.boolean().default(false),
   labels: z.record(userLabel, plainText).default({}),
@@ -100,7 +109,8 @@ export const serviceShape = {
     what: 'a signal such as SIGTERM',
     pattern: '^SIG[A-Z0-9+-]+$',
     read: (text) => (/^SIG[A-Z0-9+-]{2,12}$/.test(text) ? text : undefined),
-    hint: (text) => (/^[A-Za-z]{3,6}[12]?$/.test(text) ? `did you mean SIG${text.toUpperCase().replace(/^SIG/, '')}?` : undefined),
+    hint: (text) =>
+      /^[A-Za-z]{3,6}[12]?$/.test(text) ? `did you mean SIG${text.toUpperCase().replace(/^SIG/, '')}?` : undefined,
   }).optional(),
   restart: z.enum(['no', 'on-failure', 'always', 'unless-stopped']).default('unless-stopped'),
   logs: logs.optional(),

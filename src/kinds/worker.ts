@@ -20,9 +20,15 @@ export const worker = defineKind({
     const hasOwnCommand = settings.command !== undefined || settings.entrypoint !== undefined;
     return {
       command: [
-        ...['celery', 'worker', '--loglevel', 'INFO', '--queues', settings.queues.join(',')],
+        'celery',
+        'worker',
+        '--loglevel',
+        'INFO',
+        '--queues',
+        settings.queues.join(','),
         ...concurrency,
-        ...['--hostname', `${node}@%h`],
+        '--hostname',
+        `${node}@%h`,
       ],
       env: Object.keys(settings.offers).length === 0 ? {} : { CU_OFFERS: JSON.stringify(settings.offers) },
       files: [],
@@ -30,7 +36,10 @@ export const worker = defineKind({
       health: {
         probe: hasOwnCommand
           ? { type: 'none' }
-          : { type: 'command', command: ['sh', '-c', `exec celery inspect ping --timeout=3 --destination="${node}@$HOSTNAME"`] },
+          : {
+              type: 'command',
+              command: ['sh', '-c', `exec celery inspect ping --timeout=3 --destination="${node}@$HOSTNAME"`],
+            },
         intervalMs: 1000,
       },
       drainMs: 600_000,

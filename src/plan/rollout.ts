@@ -8,7 +8,7 @@ interface InstanceSteps {
 
 /**
  * Orders what happens to containers: phase after phase (broker, workers, webservers), one instance of a service
- * at a time on a host, and where running ones are replaced on several hosts one host first, as a canary.
+ * at a time on a host, and where running ones are stopped before they are replaced, one host first as a canary.
  */
 export function orderRollout(steps: readonly InstanceSteps[], before: readonly PlanNode[]): readonly PlanNode[] {
   const busy = steps.filter((step) => step.nodes.length > 0).toSorted(compareSteps);
@@ -55,9 +55,11 @@ function mustWait(step: InstanceSteps, other: InstanceSteps, all: readonly Insta
   if (step.instance.dependsOn.includes(other.instance.service)) return true;
   if (step.instance.service !== other.instance.service) return false;
   if (step.instance.host === other.instance.host) return true;
+  // Start-first keeps every old one until its successor has proven itself; stop-first risks one host before the rest.
   const replaced = all.filter(
     (each) =>
-      each.instance.service === step.instance.service && each.nodes.some((node) => node.action.type === 'replace-container'),
+      each.instance.service === step.instance.service &&
+      each.nodes.some(({ action }) => action.type === 'replace-container' && action.strategy === 'recreate'),
   );
   return replaced[0]?.instance.host === other.instance.host;
 }

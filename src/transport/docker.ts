@@ -1,8 +1,12 @@
 import { Agent, IncomingMessage } from 'node:http';
-import { Duplex, Readable, Transform, finished } from 'node:stream';
-import { inspect } from 'node:util';
+import { Readable, Transform, finished } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { CuError } from '../core/error.ts';
-import { onAbort, orAborted } from './abort.ts';
+import { orAborted } from './abort.ts';
+import { startCall } from './docker-call.ts';
+import type { Call } from './docker-call.ts';
+import { dialEngine, hidden, loadModem } from './docker-modem.ts';
+import type { Modem } from './docker-modem.ts';
 import { createSemaphore } from './semaphore.ts';
 import type { Semaphore } from './semaphore.ts';
 
@@ -47,8 +51,6 @@ export interface DockerOptions {
   readonly explain: (error: unknown, command: string) => CuError | Promise<CuError>;
 }
 
-const DEFAULT_TIMEOUT_MS = 60_000;
-
 /**
  * The Docker API over whatever carries a byte stream, on docker-modem (35 ms to load next to ssh2).
  * Paths are sent without a version: every engine from 20.10 on answers them with its newest API, which costs no
@@ -60,6 +62,15 @@ export function createDocker(options: DockerOptions): Docker & { close(): void }
   let modem: Promise<Modem> | undefined;
   let places: Promise<Semaphore> | undefined;
 
+  const begin = (request: DockerRequest): Call =>
+    startCall({
+      host: options.host,
+      command: commandOf(request),
+      timeoutMs: request.timeoutMs,
+      signal: request.signal,
+      upload: request.body instanceof Readable ? request.body : undefined,
+      explain: options.explain,
+    });
   const send = async (request: DockerRequest, call: Call, isUpgrade: boolean): Promise<IncomingMessage | Duplex> => {
     usage.calls += 1;
     modem ??= loadModem(agent, options.host);
@@ -73,7 +84,7 @@ export function createDocker(options: DockerOptions): Docker & { close(): void }
     const release = isUpgrade ? () => undefined : await limit.acquire(call.signal);
     try {
       call.signal.throwIfAborted();
-      const answer = await dial(await modem, request, { call, isUpgrade, usage });
+      const answer = await dialEngine(await modem, request, { call, isUpgrade, usage });
       if (answer instanceof IncomingMessage) finished(answer, release);
       return answer;
     } catch (error) {
@@ -105,13 +116,13 @@ export function createDocker(options: DockerOptions): Docker & { close(): void }
   return {
     usage,
     stream: async (request) => {
-      const call = startCall(request, options);
+      const call = begin(request);
       const response = await open(request, call);
       call.stopTimer();
       return response;
     },
     json: async (request) => {
-      const call = startCall(request, options);
+      const call = begin(request);
       const { statusCode, body } = await open(request, call);
       const text = await collect(body);
       if (statusCode >= 400 || text.trim() === '') return undefined;
@@ -122,7 +133,7 @@ export function createDocker(options: DockerOptions): Docker & { close(): void }
       }
     },
     hijack: async (request) => {
-      const call = startCall(request, options);
+      const call = begin(request);
       try {
         const answer = await send(request, call, true);
         if (answer instanceof IncomingMessage) throw await apiError(answer, request, options.host);
@@ -138,107 +149,6 @@ export function createDocker(options: DockerOptions): Docker & { close(): void }
 }
 
 type Allowing = DockerRequest & { readonly allow?: readonly number[] };
-
-/** The life of one call: its deadline, the caller's signal, and what its failure is called. */
-interface Call {
-  readonly signal: AbortSignal;
-  /** Starts the deadline anew: bytes are still being sent. */
-  touch(): void;
-  stopTimer(): void;
-  /** Nothing of the call goes on after this. */
-  end(error?: CuError): void;
-  explain(error: unknown): Promise<CuError>;
-}
-
-function startCall(request: DockerRequest, options: DockerOptions): Call {
-  const command = commandOf(request);
-  const timeoutMs = request.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-  const controller = new AbortController();
-  const stop = (code: 'TIMEOUT' | 'CANCELLED', message: string, hint?: string): void => {
-    controller.abort(new CuError(code, message, { host: options.host, command, ...(hint === undefined ? {} : { hint }) }));
-  };
-  const timer = setTimeout(() => {
-    const hint = 'the host may be overloaded or frozen: look at it, then run the command again';
-    stop('TIMEOUT', `the Docker engine gave no answer within ${Math.round(timeoutMs / 1000)} s`, hint);
-  }, timeoutMs);
-  const off = onAbort(request.signal, () => stop('CANCELLED', `${command} was interrupted`));
-  return {
-    signal: controller.signal,
-    touch: () => void timer.refresh(),
-    stopTimer: () => clearTimeout(timer),
-    end: (error) => {
-      clearTimeout(timer);
-      off();
-      // An engine that refuses an upload early does not read the rest of it.
-      if (error !== undefined) controller.abort(error);
-      if (error !== undefined && request.body instanceof Readable) request.body.destroy();
-    },
-    explain: async (error) => {
-      if (controller.signal.reason instanceof CuError) return controller.signal.reason;
-      return error instanceof CuError ? error : options.explain(error, command);
-    },
-  };
-}
-
-interface Modem {
-  dial(options: object, done: (error: Error | null, answer: unknown) => void): void;
-}
-
-async function loadModem(agent: Agent, host: string): Promise<Modem> {
-  const { default: DockerModem } = await import('docker-modem');
-  try {
-    return new DockerModem({ protocol: 'http', host: 'http://docker', agent });
-  } catch (error) {
-    throw new CuError('USAGE', `DOCKER_HOST or DOCKER_CERT_PATH in the environment is not usable: ${wordsOf(error)}`, { host, cause: error });
-  }
-}
-
-/** Every status is let through: docker-modem's own errors lose the engine's JSON of a streamed answer. */
-const ANY_STATUS = Object.fromEntries(Array.from({ length: 500 }, (_, at) => [100 + at, true]));
-
-function dial(
-  modem: Modem,
-  request: DockerRequest,
-  { call, isUpgrade, usage }: { readonly call: Call; readonly isUpgrade: boolean; readonly usage: { sentBytes: number } },
-): Promise<IncomingMessage | Duplex> {
-  const { body, query } = request;
-  const parameters = Object.entries(query ?? {}).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]));
-  const payload = body === undefined || body instanceof Readable || body instanceof Uint8Array ? body : JSON.stringify(body);
-  const bytes = payload === undefined || payload instanceof Readable ? undefined : Buffer.from(payload);
-  const type = typeof payload === 'string' ? 'application/json' : 'application/x-tar';
-  const headers = { ...(payload === undefined ? {} : { 'Content-Type': type }), ...request.headers };
-  return new Promise((resolve, reject) => {
-    // docker-modem appends the query to a path that ends with `?`, and takes `_body: {}` for no body at all.
-    const dialled = {
-      path: `${request.path}?`,
-      method: request.method,
-      options: { _query: Object.fromEntries(parameters), _body: {} },
-      headers: hidden(headers),
-      file: bytes ?? payload,
-      isStream: true,
-      hijack: isUpgrade,
-      statusCodes: ANY_STATUS,
-      abortSignal: hidden(call.signal),
-    };
-    usage.sentBytes += bytes?.length ?? 0;
-    if (payload instanceof Readable) {
-      payload.on('data', (chunk: Uint8Array) => {
-        usage.sentBytes += chunk.length;
-        call.touch();
-      });
-    }
-    modem.dial(parameters.length > 0 ? dialled : { ...dialled, path: request.path }, (error, answer) => {
-      if (error !== null) reject(error);
-      else if (answer instanceof IncomingMessage || answer instanceof Duplex) resolve(answer);
-      else reject(new Error('docker-modem gave neither an answer nor a stream'));
-    });
-  });
-}
-
-/** docker-modem inspects each request to any depth for its debug line: slow for what holds sockets, a leak for credentials. */
-function hidden<T extends object>(value: T): T {
-  return Object.defineProperty(value, inspect.custom, { value: () => '[hidden]' });
-}
 
 function createAgent(open: () => Promise<Duplex>): Agent {
   const agent = new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY });
@@ -261,7 +171,10 @@ async function placesFor(size: DockerOptions['maxSockets']): Promise<Semaphore> 
 /** The answer's bytes, counted; what cuts them short is an error that a person understands. */
 function readBody(
   answer: IncomingMessage,
-  { usage, explain }: { readonly usage: { receivedBytes: number }; readonly explain: (error: unknown) => Promise<CuError> },
+  {
+    usage,
+    explain,
+  }: { readonly usage: { receivedBytes: number }; readonly explain: (error: unknown) => Promise<CuError> },
 ): Readable {
   const body = new Transform({
     transform(chunk: Buffer, _encoding, done) {
@@ -269,9 +182,10 @@ function readBody(
       done(null, chunk);
     },
   });
+  const fail = async (error: Error): Promise<void> => void body.destroy(await explain(error));
   // The reader may have gone away already; to nobody an error is not worth the process.
   body.on('error', () => undefined);
-  answer.on('error', (error) => void explain(error).then((explained) => body.destroy(explained)));
+  answer.on('error', (error) => void fail(error));
   body.on('close', () => answer.destroy());
   return answer.pipe(body);
 }
@@ -295,12 +209,8 @@ function messageIn(text: string): string {
   return text === '' ? 'the engine gave no reason' : text;
 }
 
-function commandOf(request: DockerRequest): string {
+export function commandOf(request: DockerRequest): string {
   return `${request.method} ${request.path}`;
-}
-
-function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 async function collect(body: AsyncIterable<unknown>): Promise<string> {

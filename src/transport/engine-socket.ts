@@ -20,7 +20,11 @@ export async function socketState(run: Host['run'], path: string): Promise<Socke
 }
 
 /** Why the engine's socket does not answer. */
-export function socketError(host: Described, path: string, { state, cause }: { readonly state: SocketState; readonly cause: unknown }): CuError {
+export function socketError(
+  host: Described,
+  path: string,
+  { state, cause }: { readonly state: SocketState; readonly cause: unknown },
+): CuError {
   switch (state.type) {
     case 'denied':
       return socketDenied(host, path, { user: state.user, cause });
@@ -32,7 +36,11 @@ export function socketError(host: Described, path: string, { state, cause }: { r
   }
 }
 
-export function socketDenied(host: Described, path: string, { user, cause }: { readonly user: string; readonly cause: unknown }): CuError {
+export function socketDenied(
+  host: Described,
+  path: string,
+  { user, cause }: { readonly user: string; readonly cause: unknown },
+): CuError {
   return new CuError('DOCKER_DENIED', `${user} may not use Docker on ${host.description} (${path})`, {
     host: host.name,
     hint: `add the user to the docker group: \`cu setup ${host.name}\`, or there \`sudo usermod -aG docker ${user}\``,

@@ -36,7 +36,10 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
   [/timed? ?out/i, 'ETIMEDOUT'],
   [/temporary failure in name resolution/i, 'EAI_AGAIN'],
   [/could not resolve|name or service not known|unknown host/i, 'ENOTFOUND'],
-  [/before handshake|connection reset|closed by (remote|the other)|kex_exchange_identification|broken pipe/i, 'ECONNRESET'],
+  [
+    /before handshake|connection reset|closed by (remote|the other)|kex_exchange_identification|broken pipe/i,
+    'ECONNRESET',
+  ],
 ];
 
 /** Why a connection could not be made, in the words of cu. */
@@ -66,10 +69,14 @@ export function authenticationError(host: Described, tried: readonly string[], c
 }
 
 export function connectTimeout(host: Described, timeoutMs: number): CuError {
-  return new CuError('HOST_UNREACHABLE', `${host.description} cannot be reached: no answer within ${Math.round(timeoutMs / 1000)} s`, {
-    host: host.name,
-    hint: 'is it switched on, not frozen, and no firewall between? --timeout gives it longer',
-  });
+  return new CuError(
+    'HOST_UNREACHABLE',
+    `${host.description} cannot be reached: no answer within ${Math.round(timeoutMs / 1000)} s`,
+    {
+      host: host.name,
+      hint: 'is it switched on, not frozen, and no firewall between? --timeout gives it longer',
+    },
+  );
 }
 
 /** Worth another try: the other side was busy or its answer was lost, before any login. */
@@ -92,11 +99,15 @@ export function lostConnection(host: Described, cause: unknown): CuError {
 export function dialError(host: Described, to: string, cause: unknown): CuError {
   if (cause instanceof CuError) return cause;
   const isProhibited = asSshError(cause).reason === 1 || /administratively prohibited/i.test(wordsOf(cause));
-  return new CuError('COMMAND_FAILED', `${host.description} cannot connect to ${to}: ${isProhibited ? 'its sshd forbids it' : wordsOf(cause)}`, {
-    host: host.name,
-    ...(isProhibited ? { hint: 'allow it in its sshd_config: AllowTcpForwarding, AllowStreamLocalForwarding' } : {}),
-    cause,
-  });
+  return new CuError(
+    'COMMAND_FAILED',
+    `${host.description} cannot connect to ${to}: ${isProhibited ? 'its sshd forbids it' : wordsOf(cause)}`,
+    {
+      host: host.name,
+      ...(isProhibited ? { hint: 'allow it in its sshd_config: AllowTcpForwarding, AllowStreamLocalForwarding' } : {}),
+      cause,
+    },
+  );
 }
 
 /** A port on the host that its sshd did not open. */

@@ -30,9 +30,12 @@ export async function openHostKeyCheck(
   );
   const known = [...configuredKeys(target, settings), ...files.flatMap(({ file, text }) => knownKeys(text, file, at))];
   // As OpenSSH: where nothing is known for `[host]:port`, the key of the plain name is good too.
-  const withoutPort = at.port === 22 ? [] : files.flatMap(({ file, text }) => knownKeys(text, file, { ...at, port: 22 }));
+  const withoutPort =
+    at.port === 22 ? [] : files.flatMap(({ file, text }) => knownKeys(text, file, { ...at, port: 22 }));
   return {
-    knownTypes: [...new Set([...known, ...withoutPort].filter((entry) => entry.marker === undefined).map((entry) => entry.type))],
+    knownTypes: [
+      ...new Set([...known, ...withoutPort].filter((entry) => entry.marker === undefined).map((entry) => entry.type)),
+    ],
     verify: async (blob) => {
       const verdict = judgeBoth(blob, known, withoutPort);
       switch (verdict.type) {
@@ -46,10 +49,14 @@ export async function openHostKeyCheck(
             shown: `${keyType(blob)} ${fingerprint(blob)}`,
           });
         case 'authority':
-          throw new CuError('HOST_KEY_UNKNOWN', `${target.name} is trusted by a certificate authority (${verdict.at}) only`, {
-            host: target.name,
-            hint: `the built-in SSH client cannot check that: set ssh.client to openssh`,
-          });
+          throw new CuError(
+            'HOST_KEY_UNKNOWN',
+            `${target.name} is trusted by a certificate authority (${verdict.at}) only`,
+            {
+              host: target.name,
+              hint: `the built-in SSH client cannot check that: set ssh.client to openssh`,
+            },
+          );
         case 'unknown':
           await acceptUnknown(target, at, blob, { settings, options });
       }

@@ -116,7 +116,10 @@ async function openAgent(settings: SshSettings): Promise<FoundAgent | undefined>
       done(null, [...usable]);
     }
   }
-  return { agent: new Filtered(path), words: `${usable.length} ${usable.length === 1 ? 'key' : 'keys'} of the SSH agent` };
+  return {
+    agent: new Filtered(path),
+    words: `${usable.length} ${usable.length === 1 ? 'key' : 'keys'} of the SSH agent`,
+  };
 }
 
 /** From the files themselves where they are not encrypted, else from the `.pub` beside them. */
@@ -137,9 +140,13 @@ function firstKey(parsed: ParsedKey | readonly ParsedKey[]): ParsedKey | undefin
 
 function unreadableIdentity(target: HostTarget, path: string, cause: unknown): CuError {
   const isMissing = asSshError(cause).code === 'ENOENT';
-  return new CuError('SSH_AUTHENTICATION', `the key ${path} ${isMissing ? 'does not exist' : `cannot be read: ${wordsOf(cause)}`}`, {
-    host: target.name,
-    hint: isMissing ? `check hosts.${target.name}.identity` : 'it must be a private key in OpenSSH or PEM form',
-    cause,
-  });
+  return new CuError(
+    'SSH_AUTHENTICATION',
+    `the key ${path} ${isMissing ? 'does not exist' : `cannot be read: ${wordsOf(cause)}`}`,
+    {
+      host: target.name,
+      hint: isMissing ? `check hosts.${target.name}.identity` : 'it must be a private key in OpenSSH or PEM form',
+      cause,
+    },
+  );
 }

@@ -22,7 +22,11 @@ export type KeyVerdict =
  * The entries of a known_hosts text that are about a host (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"):
  * plain, hashed (`|1|salt|hash`), `[host]:port`, wildcards and negation, `@revoked`, `@cert-authority`.
  */
-export function knownKeys(text: string, file: string, host: { readonly name: string; readonly port: number }): readonly KnownKey[] {
+export function knownKeys(
+  text: string,
+  file: string,
+  host: { readonly name: string; readonly port: number },
+): readonly KnownKey[] {
   const wanted = host.port === 22 ? host.name : `[${host.name}]:${host.port}`;
   return text.split(/\r?\n/).flatMap((line, index): readonly KnownKey[] => {
     const words = line.trim().split(/\s+/);

@@ -22,7 +22,10 @@ export interface LocalOptions {
 const MAX_SOCKETS = 64;
 
 /** This machine: its engine at DOCKER_HOST, the docker CLI's current context, or the usual socket. */
-export async function openLocal(target: Pick<HostTarget, 'name' | 'dockerSocket'>, options: LocalOptions): Promise<Host> {
+export async function openLocal(
+  target: Pick<HostTarget, 'name' | 'dockerSocket'>,
+  options: LocalOptions,
+): Promise<Host> {
   const described = { name: target.name, description: 'this machine' };
   const engine = await engineAddress(target, options);
   const docker = createDocker({
@@ -42,7 +45,10 @@ export async function openLocal(target: Pick<HostTarget, 'name' | 'dockerSocket'
 }
 
 /** Where the local engine listens; a DOCKER_HOST of ssh:// is an error that says to name the host instead. */
-export async function engineAddress(target: Pick<HostTarget, 'name' | 'dockerSocket'>, options: LocalOptions): Promise<DialTarget> {
+export async function engineAddress(
+  target: Pick<HostTarget, 'name' | 'dockerSocket'>,
+  options: LocalOptions,
+): Promise<DialTarget> {
   if (target.dockerSocket !== undefined) return { type: 'unix', path: target.dockerSocket };
   const url = options.env['DOCKER_HOST'] ?? (await contextHost(options));
   if (url === undefined || url === '') return { type: 'unix', path: DEFAULT_SOCKET };
@@ -79,7 +85,9 @@ async function readJson(path: string): Promise<unknown> {
 }
 
 function recordIn(value: unknown, key: string): unknown {
-  return typeof value === 'object' && value !== null ? Object.entries(value).find(([name]) => name === key)?.[1] : undefined;
+  return typeof value === 'object' && value !== null
+    ? Object.entries(value).find(([name]) => name === key)?.[1]
+    : undefined;
 }
 
 function textIn(value: unknown, key: string): string | undefined {
@@ -91,7 +99,9 @@ function textIn(value: unknown, key: string): string | undefined {
 async function openEngine(engine: DialTarget, { env, home }: LocalOptions): Promise<Duplex> {
   if (engine.type === 'unix' || (env['DOCKER_TLS_VERIFY'] ?? '') === '') return connectSocket(engine);
   const folder = env['DOCKER_CERT_PATH'] ?? `${home}/.docker`;
-  const [ca, cert, key] = await Promise.all(['ca.pem', 'cert.pem', 'key.pem'].map((name) => readFile(`${folder}/${name}`)));
+  const [ca, cert, key] = await Promise.all(
+    ['ca.pem', 'cert.pem', 'key.pem'].map((name) => readFile(`${folder}/${name}`)),
+  );
   const { connect } = await import('node:tls');
   return new Promise((resolve, reject) => {
     const socket = connect({ host: engine.address, port: engine.port, ca, cert, key }, () => resolve(socket));

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import type { HostTarget } from '../core/state.ts';
 import { authenticationError } from './errors.ts';
 import type { Described } from './errors.ts';
@@ -13,14 +13,15 @@ export interface LogContext {
 }
 
 /** What ssh's log at DEBUG1 says about a connection that failed: an error for people where cu knows one. */
-export function explainLog(log: string, { target, settings, described }: LogContext): Error {
+export async function explainLog(log: string, { target, settings, described }: LogContext): Promise<Error> {
   const at = knownAs(settings);
   const [, type, shownFingerprint] = /Server host key: (\S+) (SHA256:\S+)/.exec(log) ?? [];
   const shown = `${type ?? 'a key'} ${shownFingerprint ?? 'of unknown fingerprint'}`;
   const where = /Offending (?:\S+ )?key in (.+?:\d+)\r?$/m.exec(log)?.[1] ?? 'a known_hosts file';
-  if (/REVOKED HOST KEY DETECTED|is marked as revoked|was revoked/i.test(log)) return revokedKey(target, at, { shown, where });
+  if (/REVOKED HOST KEY DETECTED|is marked as revoked|was revoked/i.test(log))
+    return revokedKey(target, at, { shown, where });
   if (/REMOTE HOST IDENTIFICATION HAS CHANGED|DIFFERENT KEY TYPE/i.test(log)) {
-    return changedKey(target, at, { shown, known: `${keyAt(where)} (${where})` });
+    return changedKey(target, at, { shown, known: `${await keyAt(where)} (${where})` });
   }
   if (/Host key verification failed|host key is known for/i.test(log)) {
     const port = at.port === 22 ? '' : ` -p ${at.port}`;
@@ -31,4 +32,27 @@ export function explainLog(log: string, { target, settings, described }: LogCont
     return authenticationError(described, triedIn(log), new Error(words));
   }
   return new Error(words === '' ? 'ssh ended without a word' : words);
+}
+
+/** The fingerprint of the entry that ssh calls the offending one. */
+async function keyAt(where: string): Promise<string> {
+  const colon = where.lastIndexOf(':');
+  const text = await readFile(where.slice(0, colon), 'utf8').catch(() => '');
+  const words = text.split(/\r?\n/)[Number(where.slice(colon + 1)) - 1]?.trim().split(/\s+/) ?? [];
+  const [, type, key] = words[0]?.startsWith('@') === true ? words.slice(1) : words;
+  return type === undefined || key === undefined ? 'another key' : `${type} ${fingerprint(Buffer.from(key, 'base64'))}`;
+}
+
+function triedIn(log: string): readonly string[] {
+  const offered = [...log.matchAll(/Offering public key: (\S+)/g)].flatMap(([, path]) => path ?? []);
+  const encrypted = [...log.matchAll(/Load key "([^"]+)": .*passphrase/g)].map(
+    ([, path]) => `${path} (encrypted: use ssh-agent)`,
+  );
+  return [...new Set([...offered, ...encrypted])];
+}
+
+/** The last lines that are no debugging. */
+function saidBy(log: string): string {
+  const lines = log.split(/\r?\n/).filter((line) => line !== '' && !/^(debug\d: |OpenSSH_)/.test(line));
+  return lines.slice(-3).join('; ').slice(-500);
 }

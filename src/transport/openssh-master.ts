@@ -13,7 +13,8 @@ import { configuredKeys, knownAs } from './host-key.ts';
 import { answerQuestions, prepareAskpass } from './openssh-askpass.ts';
 import { explainLog } from './openssh-log.ts';
 import { configFileArguments } from './ssh-config.ts';
-import type { SshEnvironment, SshSettings } from './ssh-config.ts';
+import type { SshSettings } from './ssh-config.ts';
+import type { SshEnvironment } from './ssh-environment.ts';
 
 export interface OpensshOptions extends SshEnvironment {
   readonly tmp: string;
@@ -62,7 +63,8 @@ export async function startMaster(
     timeoutMs: connectTimeoutMs,
     signal: options.signal,
     onTimeout: () => connectTimeout(described, connectTimeoutMs),
-    onCancel: () => new CuError('CANCELLED', `connecting to ${described.description} was interrupted`, { host: target.name }),
+    onCancel: () =>
+      new CuError('CANCELLED', `connecting to ${described.description} was interrupted`, { host: target.name }),
   });
   try {
     for (let attempt = 1; ; attempt += 1) {
@@ -71,7 +73,9 @@ export async function startMaster(
       } catch (error) {
         if (deadline.signal.aborted && deadline.signal.reason instanceof CuError) throw deadline.signal.reason;
         if (attempt === CONNECT_TRIES || !isTransient(error)) throw connectError(error, described);
-        await sleep(200 * 2 ** attempt * (0.5 + Math.random()), undefined, { signal: deadline.signal }).catch(() => undefined);
+        await sleep(200 * 2 ** attempt * (0.5 + Math.random()), undefined, { signal: deadline.signal }).catch(
+          () => undefined,
+        );
       }
     }
   } finally {
@@ -103,7 +107,12 @@ async function startOnce(target: HostTarget, settings: SshSettings, options: Sta
     while (!(await exists(controlPath))) {
       deadline.signal.throwIfAborted();
       if (state.error !== undefined) throw sshMissing(target, state.error);
-      if (state.isEnded) throw explainLog(await readFile(log, 'utf8').catch(() => ''), { target, settings, described: options.described });
+      if (state.isEnded)
+        throw await explainLog(await readFile(log, 'utf8').catch(() => ''), {
+          target,
+          settings,
+          described: options.described,
+        });
       if (askpass !== undefined) await deadline.pausing(() => answerQuestions(folder, options));
       await sleep(POLL_MS);
     }
@@ -124,9 +133,13 @@ async function masterArguments(
   settings: SshSettings,
   options: StartOptions & { readonly folder: string; readonly log: string; readonly controlPath: string },
 ): Promise<readonly string[]> {
-  const strict = { ask: options.interactive ? 'ask' : 'yes', accept: 'accept-new', refuse: 'yes' }[settings.unknownHostKeys];
+  const strict = { ask: options.interactive ? 'ask' : 'yes', accept: 'accept-new', refuse: 'yes' }[
+    settings.unknownHostKeys
+  ];
   // The user's files first: ssh writes a new key into the first.
-  const knownHosts = [...settings.knownHostsFiles.slice(0, 2), join(options.folder, 'known_hosts')].map((path) => `"${path}"`);
+  const knownHosts = [...settings.knownHostsFiles.slice(0, 2), join(options.folder, 'known_hosts')].map(
+    (path) => `"${path}"`,
+  );
   const settingsOf = {
     BatchMode: options.interactive ? 'no' : 'yes',
     ClearAllForwardings: 'yes',
@@ -151,7 +164,9 @@ async function masterArguments(
     ...(await configFileArguments(options.home)),
     '-M',
     '-N',
-    ...['-S', options.controlPath, '-E', options.log, '-p', `${settings.port}`, '-l', settings.user],
+    ...Object.entries({ S: options.controlPath, E: options.log, p: `${settings.port}`, l: settings.user }).flatMap(
+      ([flag, value]) => [`-${flag}`, value],
+    ),
     ...(target.identity === undefined ? [] : ['-i', target.identity]),
     ...Object.entries(settingsOf).flatMap(([name, value]) => ['-o', `${name}=${value}`]),
     '--',

@@ -1,10 +1,15 @@
+import type { Duplex } from 'node:stream';
 import { CuError } from '../core/error.ts';
 import type { Emit } from '../core/event.ts';
 import type { HostTarget } from '../core/state.ts';
+import { orAborted } from './abort.ts';
 import type { Host } from './host.ts';
+import { jumpTarget } from './jump.ts';
+import type { OpensshHost } from './openssh.ts';
 import { createSemaphore } from './semaphore.ts';
 import type { Semaphore } from './semaphore.ts';
-import type { SshEnvironment } from './ssh-config.ts';
+import type { SshSettings } from './ssh-config.ts';
+import type { SshEnvironment } from './ssh-environment.ts';
 
 export interface PoolOptions extends SshEnvironment {
   readonly tmp: string;
@@ -26,108 +31,138 @@ export interface Pool extends AsyncDisposable {
 /** sshd's MaxStartups lets 10 unauthenticated connections in (FACTS.md section 2). */
 const CONNECTS_PER_ENTRANCE = 8;
 
-export function createPool(options: PoolOptions): Pool {
-  const hosts = new Map<string, Promise<Host>>();
-  const entrances = new Map<string, Semaphore>();
-  // Two questions at once would garble the terminal.
-  const questions = createSemaphore(1);
-  const inTurn = async <T>(question: () => Promise<T>): Promise<T> => {
-    const release = await questions.acquire();
-    try {
-      return await question();
-    } finally {
-      release();
-    }
-  };
+/** What a connection in the making needs; `path` are the hosts that wait for it. */
+interface Opening {
+  readonly target: HostTarget;
+  readonly settings: SshSettings;
+  readonly path: readonly string[];
+}
 
-  const open = (target: HostTarget, path: readonly string[]): Promise<Host> => {
-    const known = hosts.get(target.name);
-    if (known !== undefined) return known;
-    const opening = connect(target, path);
-    hosts.set(target.name, opening);
-    return opening;
-  };
+export function createPool(poolOptions: PoolOptions): Pool {
+  const closing = new AbortController();
+  const options = { ...poolOptions, signal: AbortSignal.any([poolOptions.signal, closing.signal]) };
+  const hosts = new Map<string, Promise<Host>>();
+  const systemHosts = new Map<string, Promise<OpensshHost>>();
+  const entrances = new Map<string, Semaphore>();
+  const { ask, confirm } = createQuestions(options);
+
+  const open = (target: HostTarget, path: readonly string[]): Promise<Host> =>
+    remembered(hosts, target.name, () => connect(target, path));
 
   const connect = async (target: HostTarget, path: readonly string[]): Promise<Host> => {
     const startedAt = performance.now();
-    const { openLocal } = await import('./local.ts');
-    if (target.connection === 'local') return openLocal(target, options);
+    if (target.connection === 'local') {
+      const { openLocal } = await import('./local.ts');
+      return openLocal(target, options);
+    }
     const { readSshSettings } = await import('./ssh-config.ts');
     const settings = await readSshSettings(target, options);
-    if (settings.proxyJump.length > 0 && path.includes(target.name)) {
-      throw new CuError('CONFIG_INVALID', `the jumps to ${target.name} go round in a circle`, { host: target.name });
-    }
-    const needed = settings.needsOpenssh;
-    const isSystem = target.client === 'openssh' || (target.client === 'auto' && needed.length > 0);
-    const entrance = settings.proxyJump[0] ?? `${settings.hostname}:${settings.port}`;
-    const places = entrances.get(entrance) ?? createSemaphore(CONNECTS_PER_ENTRANCE);
-    entrances.set(entrance, places);
-    const release = await places.acquire();
-    try {
-      if (isSystem) {
-        if (target.client === 'auto') options.emit({ type: 'debug', host: target.name, text: `using the system's ssh for ${needed.join(', ')}` });
-        const { openOpenssh } = await import('./openssh.ts');
-        return await openOpenssh(target, settings, options);
-      }
-      const { openSsh2 } = await import('./ssh2.ts');
-      const host = await openSsh2(target, settings, {
-        ...options,
-        ask: (question) => inTurn(() => options.ask(question, { hidden: true })),
-        confirm: (question) => inTurn(() => options.confirm(question)),
-        proxy: settings.proxyJump.length === 0 ? undefined : () => dialThroughJumps(settings.proxyJump, target, settings, path),
+    const isSystem = target.client === 'openssh' || (target.client === 'auto' && settings.needsOpenssh.length > 0);
+    const host = isSystem
+      ? await remembered(systemHosts, target.name, () => connectSystem({ target, settings, path }))
+      : await connectSsh2({ target, settings, path });
+    const why =
+      isSystem && target.client === 'auto' ? ` by the system's ssh (${settings.needsOpenssh.join(', ')})` : '';
+    const ms = Math.round(performance.now() - startedAt);
+    options.emit({ type: 'debug', host: target.name, text: `connected as ${host.description} in ${ms} ms${why}` });
+    return host;
+  };
+
+  const connectSsh2 = async ({ target, settings, path }: Opening): Promise<Host> => {
+    const [{ openSsh2 }, jump] = await Promise.all([
+      import('./ssh2.ts'),
+      settings.proxyJump.length === 0
+        ? undefined
+        : open(jumpOf(target, settings.proxyJump, path), [...path, target.name]),
+    ]);
+    const to = { type: 'tcp', address: settings.hostname, port: settings.port } as const;
+    const proxy = jump === undefined ? undefined : (signal: AbortSignal): Promise<Duplex> => jump.dial(to, signal);
+    return atEntrance(jump?.name ?? `${settings.hostname}:${settings.port}`, () =>
+      openSsh2(target, settings, { ...options, ask, confirm, proxy }),
+    );
+  };
+
+  /** Through jump hosts of the config by their own connections; those of ~/.ssh/config are left to ssh itself. */
+  const connectSystem = async ({ target, settings, path }: Opening): Promise<OpensshHost> => {
+    const { openOpenssh } = await import('./openssh.ts');
+    const jump = target.proxyJump.length === 0 ? undefined : await openSystemJump(target, path);
+    const proxyCommand = jump?.proxyCommand(settings.hostname, settings.port);
+    return atEntrance(jump?.name ?? settings.proxyJump[0] ?? `${settings.hostname}:${settings.port}`, () =>
+      openOpenssh(target, settings, { ...options, ask, confirm, proxyCommand }),
+    );
+  };
+
+  const openSystemJump = (target: HostTarget, path: readonly string[]): Promise<OpensshHost> => {
+    const jump = jumpOf(target, target.proxyJump, path);
+    return remembered(systemHosts, jump.name, async () => {
+      const { readSshSettings } = await import('./ssh-config.ts');
+      return connectSystem({
+        target: jump,
+        settings: await readSshSettings(jump, options),
+        path: [...path, target.name],
       });
-      const ms = Math.round(performance.now() - startedAt);
-      options.emit({ type: 'debug', host: target.name, text: `connected as ${host.description} in ${ms} ms` });
-      return host;
+    });
+  };
+
+  const jumpOf = (target: HostTarget, jumps: readonly string[], path: readonly string[]): HostTarget => {
+    const jump = jumpTarget(target, jumps, options.targets);
+    if (jump.name !== target.name && !path.includes(jump.name)) return jump;
+    throw new CuError(
+      'CONFIG_INVALID',
+      `the jumps to ${target.name} go round in a circle: ${[...path, target.name, jump.name].join(', ')}`,
+      {
+        host: target.name,
+        hint: `check hosts.${target.name}.proxyJump`,
+      },
+    );
+  };
+
+  const atEntrance = async <T>(name: string, connectNow: () => Promise<T>): Promise<T> => {
+    const places = entrances.get(name) ?? createSemaphore(CONNECTS_PER_ENTRANCE);
+    entrances.set(name, places);
+    const release = await places.acquire(options.signal);
+    try {
+      return await connectNow();
     } finally {
       release();
     }
-  };
-
-  const dialThroughJumps = async (
-    jumps: readonly string[],
-    target: HostTarget,
-    to: { readonly hostname: string; readonly port: number },
-    path: readonly string[],
-  ) => {
-    const last = jumps.at(-1) ?? '';
-    const jump = jumpTarget(last, target, jumps.slice(0, -1), options.targets);
-    const host = await open(jump, [...path, target.name]);
-    return host.dial({ type: 'tcp', address: to.hostname, port: to.port });
   };
 
   return {
     open: (target) => open(target, []),
     [Symbol.asyncDispose]: async () => {
-      const opened = await Promise.allSettled(hosts.values());
-      await Promise.all(
-        opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value[Symbol.asyncDispose]()] : [])),
-      );
+      closing.abort(new CuError('CANCELLED', 'the connections were closed'));
+      const opened = await Promise.allSettled([...hosts.values(), ...systemHosts.values()]);
+      const unique = new Set(opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : [])));
+      await Promise.all([...unique].map((host) => host[Symbol.asyncDispose]()));
     },
   };
 }
 
-/** A host of the config by name, else `[user@]address[:port]` with the settings of the host behind it. */
-function jumpTarget(
-  jump: string,
-  behind: HostTarget,
-  before: readonly string[],
-  targets: readonly HostTarget[],
-): HostTarget {
-  const named = targets.find((target) => target.name === jump);
-  if (named !== undefined) return before.length === 0 ? named : { ...named, proxyJump: before };
-  const match = /^(?:ssh:\/\/)?(?:([^@]+)@)?(\[[^\]]+\]|[^:]+)(?::(\d+))?$/.exec(jump);
-  if (match?.[2] === undefined) {
-    throw new CuError('CONFIG_INVALID', `proxyJump ${JSON.stringify(jump)} is not [user@]address[:port]`, { host: behind.name });
-  }
+function remembered<T>(known: Map<string, Promise<T>>, name: string, make: () => Promise<T>): Promise<T> {
+  const found = known.get(name);
+  if (found !== undefined) return found;
+  const made = make();
+  known.set(name, made);
+  return made;
+}
+
+/** Two questions at once would garble the terminal. */
+function createQuestions({ ask, confirm, signal }: PoolOptions): {
+  readonly ask: (question: string) => Promise<string>;
+  readonly confirm: (question: string) => Promise<boolean>;
+} {
+  const turns = createSemaphore(1);
+  const inTurn = async <T>(question: () => Promise<T>): Promise<T> => {
+    const release = await turns.acquire(signal);
+    try {
+      return await orAborted(question(), signal);
+    } finally {
+      release();
+    }
+  };
   return {
-    ...behind,
-    name: jump,
-    connection: 'ssh',
-    address: match[2].replace(/^\[|\]$/g, ''),
-    user: match[1],
-    port: match[3] === undefined ? undefined : Number(match[3]),
-    proxyJump: before,
-    dockerSocket: undefined,
+    ask: (question) => inTurn(() => ask(question, { hidden: true })),
+    confirm: (question) => inTurn(() => confirm(question)),
   };
 }

@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import type { HostTarget } from '../core/state.ts';
 import { globMatches } from './glob.ts';
-import type { SshEnvironment, SshValues } from './ssh-config.ts';
+import type { SshEnvironment, SshValues } from './ssh-environment.ts';
 
 /** As deep as OpenSSH itself follows Include. */
 const MAX_DEPTH = 16;
@@ -14,7 +14,7 @@ export async function readConfigFile(target: HostTarget, { home }: SshEnvironmen
   const { default: SSHConfig } = await import('ssh-config');
   const computed = SSHConfig.parse(text).compute(target.address, { ignoreCase: true });
   return new Map(
-    Object.entries(computed).map(([key, value]) => [key.toLowerCase(), Array.isArray(value) ? value : [String(value)]]),
+    Object.entries(computed).map(([key, value]) => [key.toLowerCase(), Array.isArray(value) ? value : [value]]),
   );
 }
 
@@ -40,5 +40,8 @@ async function filesOf(pattern: string, home: string): Promise<readonly string[]
   const path = isAbsolute(plain) ? plain : join(home, '.ssh', plain);
   if (!/[*?]/.test(basename(path))) return [path];
   const names = await readdir(dirname(path)).catch(() => []);
-  return names.filter((name) => globMatches(basename(path), name)).toSorted().map((name) => join(dirname(path), name));
+  return names
+    .filter((name) => globMatches(basename(path), name))
+    .toSorted()
+    .map((name) => join(dirname(path), name));
 }

@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
-import { access, readFile } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { CuError } from '../core/error.ts';
 import type { HostTarget } from '../core/state.ts';
 import { expandPath, expandVariables } from './ssh-config-paths.ts';
 import { readConfigFile } from './ssh-config-file.ts';
+import type { SshEnvironment, SshValues } from './ssh-environment.ts';
 import { opensshOnly } from './ssh-features.ts';
 
 /** What the user's ssh settings and the config say together about one host. */
@@ -26,15 +27,6 @@ export interface SshSettings {
   readonly needsOpenssh: readonly string[];
 }
 
-export interface SshEnvironment {
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly home: string;
-  readonly username: string;
-}
-
-/** Lower-case keyword to its values, as `ssh -G` prints them. */
-export type SshValues = ReadonlyMap<string, readonly string[]>;
-
 /** Asks `ssh -G`, which is exact; where there is no ssh, reads ~/.ssh/config with the ssh-config library. */
 export async function readSshSettings(target: HostTarget, at: SshEnvironment): Promise<SshSettings> {
   const values = (await askSsh(target, at)) ?? (await readConfigFile(target, at));
@@ -42,9 +34,19 @@ export async function readSshSettings(target: HostTarget, at: SshEnvironment): P
   const hostname = first('hostname') ?? target.address;
   const port = target.port ?? Number(first('port') ?? 22);
   const user = target.user ?? first('user') ?? at.username;
-  const expand = (path: string): string => expandPath(path, { home: at.home, env: at.env, hostname, port, user, original: target.address, username: at.username });
+  const expand = (path: string): string =>
+    expandPath(path, {
+      home: at.home,
+      env: at.env,
+      hostname,
+      port,
+      user,
+      original: target.address,
+      username: at.username,
+    });
   const identities = (values.get('identityfile') ?? DEFAULT_IDENTITIES).map(expand);
-  const isDefault = identities.some((path) => path.endsWith('/id_rsa')) && identities.some((path) => path.endsWith('/id_ed25519'));
+  const isDefault =
+    identities.some((path) => path.endsWith('/id_rsa')) && identities.some((path) => path.endsWith('/id_ed25519'));
   const chosen = [...(target.identity === undefined ? [] : [target.identity]), ...(isDefault ? [] : identities)];
   const jumps = target.proxyJump.length > 0 ? target.proxyJump : (first('proxyjump') ?? '').split(',');
   const agent = expandVariables(first('identityagent') ?? '$SSH_AUTH_SOCK', at.env);
@@ -55,12 +57,25 @@ export async function readSshSettings(target: HostTarget, at: SshEnvironment): P
     chosenIdentities: [...new Set(chosen)],
     defaultIdentities: isDefault ? identities : [],
     identitiesOnly: first('identitiesonly') === 'yes',
-    identityAgent: agent === '' || agent === 'none' ? undefined : agent === 'SSH_AUTH_SOCK' ? at.env['SSH_AUTH_SOCK'] : expand(agent),
+    identityAgent:
+      agent === '' || agent === 'none'
+        ? undefined
+        : agent === 'SSH_AUTH_SOCK'
+          ? at.env['SSH_AUTH_SOCK']
+          : expand(agent),
     proxyJump: jumps.filter((jump) => jump !== '' && jump !== 'none'),
-    knownHostsFiles: knownHostsFiles(values).map(expand).map((path) => underHome(path, at.home)),
+    knownHostsFiles: knownHostsFiles(values)
+      .map(expand)
+      .map((path) => underHome(path, at.home)),
     hostKeyAlias: first('hostkeyalias'),
     unknownHostKeys: policyOf(first('stricthostkeychecking')),
-    needsOpenssh: await opensshOnly(values, { chosen, isDefault, identities, at, hasJump: target.proxyJump.length > 0 }),
+    needsOpenssh: await opensshOnly(values, {
+      chosen,
+      isDefault,
+      identities,
+      at,
+      hasJump: target.proxyJump.length > 0,
+    }),
   };
 }
 
@@ -71,7 +86,13 @@ export async function readSshSettings(target: HostTarget, at: SshEnvironment): P
 export async function configFileArguments(home: string): Promise<readonly string[]> {
   if (userInfo().homedir === home) return [];
   const file = `${home}/.ssh/config`;
-  return ['-F', await access(file).then(() => file, () => 'none')];
+  return [
+    '-F',
+    await access(file).then(
+      () => file,
+      () => 'none',
+    ),
+  ];
 }
 
 const DEFAULT_IDENTITIES = ['id_rsa', 'id_ecdsa', 'id_ed25519'].map((name) => `~/.ssh/${name}`);
@@ -85,9 +106,13 @@ async function askSsh(target: HostTarget, at: SshEnvironment): Promise<SshValues
     '--',
     target.address,
   ];
-  const result = await new Promise<{ readonly error: Error | null; readonly stdout: string; readonly stderr: string }>((resolve) => {
-    execFile('ssh', argv, { timeout: 10_000, env: { ...at.env } }, (error, stdout, stderr) => resolve({ error, stdout, stderr }));
-  });
+  const result = await new Promise<{ readonly error: Error | null; readonly stdout: string; readonly stderr: string }>(
+    (resolve) => {
+      execFile('ssh', argv, { timeout: 10_000, env: { ...at.env } }, (error, stdout, stderr) =>
+        resolve({ error, stdout, stderr }),
+      );
+    },
+  );
   if (result.error === null) return parseSettings(result.stdout);
   if ('code' in result.error && result.error.code === 'ENOENT') return undefined;
   throw new CuError('CONFIG_INVALID', `ssh does not understand its own settings for ${target.name}`, {
@@ -113,7 +138,10 @@ function parseSettings(text: string): SshValues {
 function knownHostsFiles(values: SshValues): readonly string[] {
   const list = (key: string, otherwise: string): readonly string[] =>
     (values.get(key) ?? [otherwise]).flatMap((text) => text.split(/\s+/)).filter((path) => path !== 'none');
-  return [...list('userknownhostsfile', '~/.ssh/known_hosts'), ...list('globalknownhostsfile', '/etc/ssh/ssh_known_hosts')];
+  return [
+    ...list('userknownhostsfile', '~/.ssh/known_hosts'),
+    ...list('globalknownhostsfile', '/etc/ssh/ssh_known_hosts'),
+  ];
 }
 
 /** ssh has put the home of passwd in already. */

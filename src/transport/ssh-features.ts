@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { SshEnvironment, SshValues } from './ssh-config.ts';
+import type { SshEnvironment, SshValues } from './ssh-environment.ts';
 
 export interface IdentityChoice {
   readonly chosen: readonly string[];
@@ -24,7 +24,8 @@ export async function opensshOnly(values: SshValues, choice: IdentityChoice): Pr
   const isSet = (key: string): boolean => (values.get(key) ?? []).some((value) => value !== '' && value !== 'none');
   const found = Object.entries(NAMES).flatMap(([key, name]) => (isSet(key) ? [name] : []));
   if (isSet('proxycommand') && !choice.hasJump) found.push('ProxyCommand');
-  if (values.get('gssapiauthentication')?.[0] === 'yes' && (await asksForGssapi(choice.at.home))) found.push('GSSAPIAuthentication');
+  if (values.get('gssapiauthentication')?.[0] === 'yes' && (await asksForGssapi(choice.at.home)))
+    found.push('GSSAPIAuthentication');
   const files = await Promise.all(
     [...new Set([...choice.chosen, ...choice.identities])].map(async (path) => ({
       path,
@@ -37,7 +38,10 @@ export async function opensshOnly(values: SshValues, choice: IdentityChoice): Pr
   const isSecurityKey = (text: string | undefined): boolean => text?.startsWith('sk-') === true;
   const existing = files.filter(({ key, text }) => key !== undefined || text !== undefined);
   // Default files are only there for lack of a choice: a security key among others need not be the one.
-  const relevant = choice.isDefault && choice.chosen.length > 0 ? existing.filter(({ path }) => choice.chosen.includes(path)) : existing;
+  const relevant =
+    choice.isDefault && choice.chosen.length > 0
+      ? existing.filter(({ path }) => choice.chosen.includes(path))
+      : existing;
   if (relevant.length > 0 && relevant.every(({ text }) => isSecurityKey(text))) found.push('a security key');
   return [...new Set(found)];
 }

@@ -97,7 +97,8 @@ export async function runChannel(
   const deadline = createDeadline({
     timeoutMs,
     signal: options.signal,
-    onTimeout: () => new CuError('TIMEOUT', `${program} did not end within ${Math.round(timeoutMs / 1000)} s`, { host: options.host }),
+    onTimeout: () =>
+      new CuError('TIMEOUT', `${program} did not end within ${Math.round(timeoutMs / 1000)} s`, { host: options.host }),
     onCancel: () => new CuError('CANCELLED', `${program} was interrupted`, { host: options.host }),
   });
   try {

@@ -47,7 +47,8 @@ export async function connectSsh2(
     timeoutMs: connectTimeoutMs,
     signal: options.signal,
     onTimeout: () => connectTimeout(described, connectTimeoutMs),
-    onCancel: () => new CuError('CANCELLED', `connecting to ${described.description} was interrupted`, { host: target.name }),
+    onCancel: () =>
+      new CuError('CANCELLED', `connecting to ${described.description} was interrupted`, { host: target.name }),
   });
   try {
     for (let attempt = 1; ; attempt += 1) {
@@ -57,7 +58,9 @@ export async function connectSsh2(
         if (deadline.signal.aborted && deadline.signal.reason instanceof CuError) throw deadline.signal.reason;
         if (attempt === CONNECT_TRIES || !isTransient(error)) throw connectError(error, described);
         // Jitter, so that many hosts behind one busy bastion do not come back together.
-        await sleep(200 * 2 ** attempt * (0.5 + Math.random()), undefined, { signal: deadline.signal }).catch(() => undefined);
+        await sleep(200 * 2 ** attempt * (0.5 + Math.random()), undefined, { signal: deadline.signal }).catch(
+          () => undefined,
+        );
       }
     }
   } finally {
@@ -83,7 +86,7 @@ async function connectOnce(
     ask: (question) => deadline.pausing(() => options.ask(question)),
   });
   const client = new ssh2.Client();
-  const state: { lost: unknown; refused: unknown } = { lost: undefined, refused: undefined };
+  const state: { lost: unknown; refused: Error | undefined } = { lost: undefined, refused: undefined };
   try {
     await new Promise<void>((resolve, reject) => {
       const off = onAbort(deadline.signal, reject);
@@ -115,7 +118,7 @@ async function connectOnce(
             // `false` ends the login; its type knows only the methods.
             (method) => (method === undefined ? Reflect.apply(next, undefined, [false]) : next(method)),
             (error: unknown) => {
-              state.refused = error;
+              state.refused = asError(error);
               Reflect.apply(next, undefined, [false]);
             },
           );
@@ -126,7 +129,7 @@ async function connectOnce(
             .then(
               () => accept(true),
               (error: unknown) => {
-                state.refused = error;
+                state.refused = asError(error);
                 accept(false);
               },
             );
@@ -136,7 +139,8 @@ async function connectOnce(
   } catch (error) {
     socket.destroy();
     if (state.refused !== undefined) throw state.refused;
-    if (asSshError(error).level === 'client-authentication') throw authenticationError(options.described, identities.tried, error);
+    if (asSshError(error).level === 'client-authentication')
+      throw authenticationError(options.described, identities.tried, error);
     throw error;
   }
   return { client, lost: () => state.lost, close: () => closeConnection(client, socket) };
@@ -146,6 +150,10 @@ async function connectOnce(
 function isAboutOneKey(error: Error): boolean {
   const { level } = asSshError(error);
   return level === 'agent' || (level === 'client-authentication' && error.message.startsWith('Error while signing'));
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }
 
 /** Says goodbye, and leaves soon also when nobody answers. */

@@ -62,10 +62,13 @@ interface EngineOptions {
 }
 
 /** Sockets to the engine: forwarded by sshd, or where it does not, carried by `docker system dial-stdio`. */
-function createEngine({ connection, sessions, path, run, described }: EngineOptions): Pick<
-  Parameters<typeof createDocker>[0],
-  'open' | 'maxSockets' | 'explain'
-> {
+function createEngine({
+  connection,
+  sessions,
+  path,
+  run,
+  described,
+}: EngineOptions): Pick<Parameters<typeof createDocker>[0], 'open' | 'maxSockets' | 'explain'> {
   const { client, lost } = connection;
   const forward = (): Promise<Duplex> =>
     openChannel((done) => client.openssh_forwardOutStreamLocal(path, done), AbortSignal.timeout(DIAL_TIMEOUT_MS));
@@ -84,7 +87,10 @@ function createEngine({ connection, sessions, path, run, described }: EngineOpti
     if (lost() !== undefined) return lostConnection(described, lost());
     const state = await socketState(run, path);
     if (lost() !== undefined) return lostConnection(described, lost());
-    return socketError(described, path, { state, cause: complaint === '' ? error : new Error(complaint, { cause: error }) });
+    return socketError(described, path, {
+      state,
+      cause: complaint === '' ? error : new Error(complaint, { cause: error }),
+    });
   };
   return {
     explain,

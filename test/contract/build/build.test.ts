@@ -137,7 +137,6 @@ test('labels tell project, version and inputs, and nothing of who or when', asyn
     'cu.inputs': digest,
     'cu.project': 'cu-test',
     'cu.version': 'v7',
-    'org.opencontainers.image.title': 'app',
     'org.opencontainers.image.version': 'v7',
   });
   expect(image?.['RepoTags']).toContain('cu-test-build:v7');

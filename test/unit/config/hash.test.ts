@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { stableHash } from '../../../src/config/hash.ts';
 import { Secret } from '../../../src/core/secret.ts';
@@ -30,6 +30,12 @@ test('two values hash alike exactly when their JSON is the same', () => {
 
 function sorted(value: unknown): string {
   return JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner) ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, each]) => [`k${key}`, each])) : inner,
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(
+          Object.entries(inner)
+            .sort(([a], [b]) => (a < b ? -1 : 1))
+            .map(([key, each]) => [`k${key}`, each]),
+        )
+      : inner,
   );
 }

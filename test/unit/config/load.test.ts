@@ -6,7 +6,10 @@ import { loadConfig, loadSecrets } from '../../../src/config/load.ts';
 import { ConfigError } from '../../../src/config/problem.ts';
 import { withServices } from './read.ts';
 
-const valid = withServices('tiles: { kind: container, image: app, on: [host1] }', 'secrets: { files: [.cu/secrets.env, ~/none.env] }');
+const valid = withServices(
+  'tiles: { kind: container, image: app, on: [host1] }',
+  'secrets: { files: [.cu/secrets.env, ~/none.env] }',
+);
 
 let folder = '';
 
@@ -46,7 +49,10 @@ test('no config, a folder, a missing one and what is not text are told in one li
   await writeFile(utf16, Buffer.from('\uFEFFproject: x', 'utf16le'));
   await writeFile(large, Buffer.alloc(50 * 1024 * 1024, '#'));
 
-  await expect(load()).rejects.toMatchObject({ code: 'CONFIG_INVALID', message: `no cu.config.yaml in ${folder} or a folder above` });
+  await expect(load()).rejects.toMatchObject({
+    code: 'CONFIG_INVALID',
+    message: `no cu.config.yaml in ${folder} or a folder above`,
+  });
   await expect(load('none.yaml')).rejects.toMatchObject({ message: 'none.yaml does not exist' });
   await expect(load('.')).rejects.toMatchObject({ message: `${folder} cannot be read: it is a directory` });
   await expect(load('binary')).rejects.toMatchObject({ message: 'binary is not UTF-8 text' });
@@ -61,5 +67,11 @@ test('all problems are one error, with the place of each', async () => {
   const error: unknown = await load().catch((caught: unknown) => caught);
 
   expect(error).toBeInstanceOf(ConfigError);
-  expect(error).toMatchObject({ exitCode: 2, problems: [{ line: 8, column: 1, path: 'extra' }, { line: 9, column: 1, path: 'more' }] });
+  expect(error).toMatchObject({
+    exitCode: 2,
+    problems: [
+      { line: 8, column: 1, path: 'extra' },
+      { line: 9, column: 1, path: 'more' },
+    ],
+  });
 });

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { CuError } from '../../../src/core/error.ts';
@@ -40,9 +40,71 @@ services:
 ] as const;
 
 const JUNK = [
-  ...['{', '}', '[', ']', ':', ': ', '- ', '\n', '\t', '  ', '#', '"', "'", '&a ', '*a', '*', '!', '!!str ', '|', '>', '<<: ', '%', '@', '`', '?', ',', '~', 'null', '---\n', '...\n'],
-  ...['__proto__', 'constructor', 'toString', 'yes', '0x10', '1e999', '.nan', '-0', '007', '9'.repeat(400), '\0', '\uFEFF', '\u2028', '\uD800', '💥', '\r', 'a'.repeat(300)],
-  ...['services', 'hosts', 'on', 'kind', 'redis', 'beat', 'sshfs', 'local', 'host1', 'host2', 'environments', 'instances', 'replicas', 'start-first', 'none', '"*:6379"', '[]', '{}'],
+  '{',
+  '}',
+  '[',
+  ']',
+  ':',
+  ': ',
+  '- ',
+  '\n',
+  '\t',
+  '  ',
+  '#',
+  '"',
+  "'",
+  '&a ',
+  '*a',
+  '*',
+  '!',
+  '!!str ',
+  '|',
+  '>',
+  '<<: ',
+  '%',
+  '@',
+  '`',
+  '?',
+  ',',
+  '~',
+  'null',
+  '---\n',
+  '...\n',
+  '__proto__',
+  'constructor',
+  'toString',
+  'yes',
+  '0x10',
+  '1e999',
+  '.nan',
+  '-0',
+  '007',
+  '9'.repeat(400),
+  '\0',
+  '\uFEFF',
+  '\u2028',
+  '\uD800',
+  '💥',
+  '\r',
+  'a'.repeat(300),
+  'services',
+  'hosts',
+  'on',
+  'kind',
+  'redis',
+  'beat',
+  'sshfs',
+  'local',
+  'host1',
+  'host2',
+  'environments',
+  'instances',
+  'replicas',
+  'start-first',
+  'none',
+  '"*:6379"',
+  '[]',
+  '{}',
 ];
 
 /** One change of a text: at a place, over a length, with a filling. */
@@ -52,7 +114,10 @@ const edit = fc.record({
   filling: fc.oneof(fc.constantFrom(...JUNK), fc.constant('copy'), fc.string({ unit: 'binary', maxLength: 6 })),
 });
 
-function change(text: string, { at, length, filling }: { readonly at: number; readonly length: number; readonly filling: string }): string {
+function change(
+  text: string,
+  { at, length, filling }: { readonly at: number; readonly length: number; readonly filling: string },
+): string {
   const from = Math.floor(at * text.length);
   const inner = filling === 'copy' ? text.slice(from, from + length).repeat(2) : filling;
   return text.slice(0, from) + inner + text.slice(from + length);
@@ -66,7 +131,9 @@ function check(text: string): void {
     for (const problem of result.problems) {
       expect(formatProblem(problem)).toMatch(/^cu\.config\.yaml:[1-9]\d*:[1-9]\d* \S/);
       // What is quoted is the file's own.
-      expect(problem.message.replaceAll(/"(\\.|[^"\\])*("|$)/g, '')).not.toMatch(/undefined|\[object|NaN|Invalid input/);
+      expect(problem.message.replaceAll(/"(\\.|[^"\\])*("|$)/g, '')).not.toMatch(
+        /undefined|\[object|NaN|Invalid input/,
+      );
     }
     return;
   }
@@ -84,23 +151,46 @@ test('the configs that are mutated are valid', () => {
   for (const text of CONFIGS) expect(parseConfig(text, 'cu.config.yaml')).toMatchObject({ type: 'valid' });
 });
 
-test('a valid config with any edits of its text is a config or problems', () => {
-  fc.assert(
-    fc.property(fc.constantFrom(...CONFIGS), fc.array(edit, { minLength: 1, maxLength: 4 }), (text, edits) => check(edits.reduce(change, text))),
-    { numRuns: RUNS },
-  );
-}, LIMIT_MS);
+test(
+  'a valid config with any edits of its text is a config or problems',
+  () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...CONFIGS), fc.array(edit, { minLength: 1, maxLength: 4 }), (text, edits) =>
+        check(edits.reduce(change, text)),
+      ),
+      { numRuns: RUNS },
+    );
+  },
+  LIMIT_MS,
+);
 
-test('a valid config with any of its values replaced, moved or removed is a config or problems', () => {
-  const junk = fc.oneof(fc.constantFrom<unknown>(null, true, 0, -1, 1e21, 0.1, '', 'x', [], {}, [null], [[]], { a: null }, ...JUNK), fc.jsonValue({ maxDepth: 2 }));
-  const values = CONFIGS.map((text): unknown => parse(text, { merge: true }));
-  fc.assert(
-    fc.property(fc.constantFrom(...values), fc.array(fc.tuple(fc.nat(), fc.constantFrom('value', 'key', 'remove'), junk), { minLength: 1, maxLength: 3 }), (value, changes) =>
-      check(JSON.stringify(changes.reduce((current, [at, how, filling]) => replaced(current, { at, how, filling }), structuredClone(value)))),
-    ),
-    { numRuns: RUNS },
-  );
-}, LIMIT_MS);
+test(
+  'a valid config with any of its values replaced, moved or removed is a config or problems',
+  () => {
+    const junk = fc.oneof(
+      fc.constantFrom<unknown>(null, true, 0, -1, 1e21, 0.1, '', 'x', [], {}, [null], [[]], { a: null }, ...JUNK),
+      fc.jsonValue({ maxDepth: 2 }),
+    );
+    const values = CONFIGS.map((text): unknown => parse(text, { merge: true }));
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...values),
+        fc.array(fc.tuple(fc.nat(), fc.constantFrom('value', 'key', 'remove'), junk), { minLength: 1, maxLength: 3 }),
+        (value, changes) =>
+          check(
+            JSON.stringify(
+              changes.reduce(
+                (current, [at, how, filling]) => replaced(current, { at, how, filling }),
+                structuredClone(value),
+              ),
+            ),
+          ),
+      ),
+      { numRuns: RUNS },
+    );
+  },
+  LIMIT_MS,
+);
 
 interface Change {
   readonly at: number;
@@ -123,14 +213,25 @@ function replaced(value: unknown, change: Change): unknown {
   for (const name of Object.keys(parent)) delete parent[name];
   Object.assign(parent, rest);
   if (change.how === 'value') parent[key] = change.filling;
-  if (change.how === 'key') Object.defineProperty(parent, typeof change.filling === 'string' ? change.filling : JSON.stringify(change.filling), { value: before, enumerable: true, configurable: true, writable: true });
+  if (change.how === 'key')
+    Object.defineProperty(
+      parent,
+      typeof change.filling === 'string' ? change.filling : JSON.stringify(change.filling),
+      { value: before, enumerable: true, configurable: true, writable: true },
+    );
   return value;
 }
 
-type Place = { readonly parent: unknown[]; readonly key: string } | { readonly parent: Record<string, unknown>; readonly key: string };
+type Place =
+  | { readonly parent: unknown[]; readonly key: string }
+  | { readonly parent: Record<string, unknown>; readonly key: string };
 
 function listPlaces(value: unknown): readonly Place[] {
-  if (Array.isArray(value)) return value.flatMap((inner: unknown, index) => [{ parent: value as unknown[], key: String(index) }, ...listPlaces(inner)]);
+  if (Array.isArray(value))
+    return value.flatMap((inner: unknown, index) => [
+      { parent: value as unknown[], key: String(index) },
+      ...listPlaces(inner),
+    ]);
   if (typeof value !== 'object' || value === null) return [];
   const parent = value as Record<string, unknown>;
   return Object.entries(parent).flatMap(([key, inner]) => [{ parent, key }, ...listPlaces(inner)]);

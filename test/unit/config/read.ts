@@ -36,7 +36,9 @@ export function resolved(text: string, { environment, secrets = {} }: Resolving 
 }
 
 export function instance(text: string, name: string, options: Resolving = {}): InstanceSpec {
-  const found = resolved(text, options).instances.find((each) => `${each.host}/${each.service}/${each.instance}` === name);
+  const found = resolved(text, options).instances.find(
+    (each) => `${each.host}/${each.service}/${each.instance}` === name,
+  );
   if (found === undefined) throw new Error(`no instance ${name}`);
   return found;
 }

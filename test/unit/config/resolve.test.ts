@@ -9,11 +9,15 @@ function commandOf({ command }: InstanceSpec): string {
 }
 
 test('a worker gets the command of Celery, its health, and what it needs to find the others', () => {
-  const text = withServices(`${BROKER}\nworker: { kind: worker, image: app, user: app, queues: [celery, big], concurrency: 4, on: { host1: { replicas: 2 } } }`);
+  const text = withServices(
+    `${BROKER}\nworker: { kind: worker, image: app, user: app, queues: [celery, big], concurrency: 4, on: { host1: { replicas: 2 } } }`,
+  );
 
   const second = instance(text, 'host1/worker/2');
 
-  expect(commandOf(second)).toBe('celery worker --loglevel INFO --queues celery,big --concurrency 4 --hostname worker.2.host1@%h');
+  expect(commandOf(second)).toBe(
+    'celery worker --loglevel INFO --queues celery,big --concurrency 4 --hostname worker.2.host1@%h',
+  );
   expect(second.health).toEqual({
     type: 'command',
     command: ['sh', '-c', 'exec celery inspect ping --timeout=3 --destination="worker.2.host1@$HOSTNAME"'],
@@ -44,14 +48,20 @@ test('a worker gets the command of Celery, its health, and what it needs to find
 });
 
 test('an own command has no health of its own, but has to keep running for a moment', () => {
-  const worker = instance(withServices(`${BROKER}\nworker: { kind: worker, image: app, command: [my, worker], on: [host1] }`), 'host1/worker/1');
+  const worker = instance(
+    withServices(`${BROKER}\nworker: { kind: worker, image: app, command: [my, worker], on: [host1] }`),
+    'host1/worker/1',
+  );
 
   expect(commandOf(worker)).toBe('my worker');
   expect(worker.health).toMatchObject({ type: 'none', stableMs: 1000 });
 });
 
 test('the timing of a check can be changed without the check', () => {
-  const worker = instance(withServices(`${BROKER}\nworker: { kind: worker, image: app, health: { timeout: 5m }, on: [host1] }`), 'host1/worker/1');
+  const worker = instance(
+    withServices(`${BROKER}\nworker: { kind: worker, image: app, health: { timeout: 5m }, on: [host1] }`),
+    'host1/worker/1',
+  );
 
   expect(worker.health).toMatchObject({ type: 'command', timeoutMs: 300_000 });
 });
@@ -92,9 +102,12 @@ describe('the broker', () => {
   });
 
   test('listens where its ports say, and syncs as told', () => {
-    const desired = resolved(withServices('broker: { kind: redis, fsync: everysec, on: [host1], ports: ["eth1:6380"] }'));
+    const desired = resolved(
+      withServices('broker: { kind: redis, fsync: everysec, on: [host1], ports: ["eth1:6380"] }'),
+    );
 
-    expect(desired.instances[0]?.files[0]?.content.join('')).toMatch(/port 6380\n[^]*appendfsync everysec/);
+    expect(desired.instances[0]?.files[0]?.content[0]).toMatch(/port 6380\n/);
+    expect(desired.instances[0]?.files[0]?.content[2]).toMatch(/\nappendfsync everysec\n/);
     expect(desired.broker).toMatchObject({ containerPort: 6380 });
   });
 
@@ -102,12 +115,17 @@ describe('the broker', () => {
     expect(resolved(withServices(BROKER), { secrets: { BROKER_PASSWORD: 'p' } }).broker?.password?.reveal()).toBe('p');
     const own = withServices('broker: { kind: redis, on: [host1], password: { secret: MINE } }');
     expect(resolved(own, { secrets: { MINE: 'm', BROKER_PASSWORD: 'p' } }).broker?.password?.reveal()).toBe('m');
-    expect(() => resolved(own)).toThrow('services.broker.password.secret: the secret MINE is missing: looked in the environment');
+    expect(() => resolved(own)).toThrow(
+      'services.broker.password.secret: the secret MINE is missing: looked in the environment',
+    );
   });
 });
 
 test('a webserver is told its port and asked for its health', () => {
-  const web = instance(withServices('web: { kind: webserver, image: app, on: [host1], ports: ["*:80:8000"] }'), 'host1/web/1');
+  const web = instance(
+    withServices('web: { kind: webserver, image: app, on: [host1], ports: ["*:80:8000"] }'),
+    'host1/web/1',
+  );
 
   expect(web).toMatchObject({
     command: undefined,
@@ -122,16 +140,21 @@ test('a webserver is told its port and asked for its health', () => {
 });
 
 test('beat and flower', () => {
-  const text = withServices(`${BROKER}\nbeat: { kind: beat, image: app, on: [host1] }\nflower: { kind: flower, image: app, on: [host1], ports: ["127.0.0.1:5555"] }`);
+  const text = withServices(
+    `${BROKER}\nbeat: { kind: beat, image: app, on: [host1] }\nflower: { kind: flower, image: app, on: [host1], ports: ["127.0.0.1:5555"] }`,
+  );
 
-  expect(commandOf(instance(text, 'host1/beat/1'))).toBe('celery beat --loglevel INFO --schedule /tmp/celerybeat-schedule --pidfile /tmp/celerybeat.pid');
+  expect(commandOf(instance(text, 'host1/beat/1'))).toBe(
+    'celery beat --loglevel INFO --schedule /tmp/celerybeat-schedule --pidfile /tmp/celerybeat.pid',
+  );
   expect(instance(text, 'host1/beat/1')).toMatchObject({ singleton: true, rollout: 'recreate' });
   expect(commandOf(instance(text, 'host1/flower/1'))).toBe('celery flower --port=5555');
   expect(instance(text, 'host1/flower/1')).toMatchObject({ rollout: 'recreate', phase: 20 });
 });
 
 test('a plain container that writes a volume is not started twice at once', () => {
-  const rollout = (more: string): string => instance(withServices(`tiles: { kind: container, image: app, on: [host1]${more} }`), 'host1/tiles/1').rollout;
+  const rollout = (more: string): string =>
+    instance(withServices(`tiles: { kind: container, image: app, on: [host1]${more} }`), 'host1/tiles/1').rollout;
 
   expect(rollout('')).toBe('start-first');
   expect(rollout(', mounts: ["data:/data:ro", "/srv:/srv"]')).toBe('start-first');
@@ -140,7 +163,8 @@ test('a plain container that writes a volume is not started twice at once', () =
 });
 
 describe('storage', () => {
-  const text = (storage: string): string => withServices(`${BROKER}\nworker: { kind: worker, image: app, on: [host1, host2] }`, storage);
+  const text = (storage: string): string =>
+    withServices(`${BROKER}\nworker: { kind: worker, image: app, on: [host1, host2] }`, storage);
 
   test('in a directory of the hosts is mounted at the same place', () => {
     expect(instance(text('storage: { root: "file:///mnt/shared/" }'), 'host2/worker/1')).toMatchObject({
@@ -150,7 +174,9 @@ describe('storage', () => {
   });
 
   test('in a bucket comes with its secrets', () => {
-    const worker = instance(text('storage: { root: "s3://bucket/p", secrets: [KEY] }'), 'host2/worker/1', { secrets: { KEY: 'k' } });
+    const worker = instance(text('storage: { root: "s3://bucket/p", secrets: [KEY] }'), 'host2/worker/1', {
+      secrets: { KEY: 'k' },
+    });
 
     expect(worker).toMatchObject({ env: { CU_STORAGE: 's3://bucket/p' }, mounts: [] });
     expect(worker.secrets.map((secret) => secret.name)).toEqual(['KEY']);
@@ -162,20 +188,60 @@ describe('storage', () => {
 });
 
 test('hosts have the settings that all share, and paths start at the config or at home', () => {
-  const text = withServices(BROKER, 'ssh: { user: deploy, identity: keys/id, proxyJump: host1, knownHosts: ["h ssh-ed25519 AAAA"] }').replace(
+  const text = withServices(
+    BROKER,
+    'ssh: { user: deploy, identity: keys/id, proxyJump: host1, knownHosts: ["h ssh-ed25519 AAAA"] }',
+  ).replace(
     'host2: { address: 192.0.2.12 }',
     'host2: { user: root, port: 2222, identity: ~/.ssh/lab, advertise: eth1 }, local: { connection: local }',
   );
 
   expect(resolved(text).hosts).toEqual([
-    { name: 'host1', connection: 'ssh', address: '192.0.2.11', user: 'deploy', port: undefined, identity: '/project/keys/id', proxyJump: [], knownHosts: ['h ssh-ed25519 AAAA'], advertise: undefined, client: 'auto', dockerSocket: undefined },
-    { name: 'host2', connection: 'ssh', address: 'host2', user: 'root', port: 2222, identity: '/home/me/.ssh/lab', proxyJump: ['host1'], knownHosts: ['h ssh-ed25519 AAAA'], advertise: 'eth1', client: 'auto', dockerSocket: undefined },
-    { name: 'local', connection: 'local', address: 'localhost', user: undefined, port: undefined, identity: undefined, proxyJump: [], knownHosts: ['h ssh-ed25519 AAAA'], advertise: undefined, client: 'auto', dockerSocket: undefined },
+    {
+      name: 'host1',
+      connection: 'ssh',
+      address: '192.0.2.11',
+      user: 'deploy',
+      port: undefined,
+      identity: '/project/keys/id',
+      proxyJump: [],
+      knownHosts: ['h ssh-ed25519 AAAA'],
+      advertise: undefined,
+      client: 'auto',
+      dockerSocket: undefined,
+    },
+    {
+      name: 'host2',
+      connection: 'ssh',
+      address: 'host2',
+      user: 'root',
+      port: 2222,
+      identity: '/home/me/.ssh/lab',
+      proxyJump: ['host1'],
+      knownHosts: ['h ssh-ed25519 AAAA'],
+      advertise: 'eth1',
+      client: 'auto',
+      dockerSocket: undefined,
+    },
+    {
+      name: 'local',
+      connection: 'local',
+      address: 'localhost',
+      user: undefined,
+      port: undefined,
+      identity: undefined,
+      proxyJump: [],
+      knownHosts: ['h ssh-ed25519 AAAA'],
+      advertise: undefined,
+      client: 'auto',
+      dockerSocket: undefined,
+    },
   ]);
 });
 
 test('images are built from a folder below the config, and a registry is told from a folder by its dot or port', () => {
-  const images = (image: string): unknown => resolved(withServices(BROKER).replace('app: { build: {} }', image)).images[0];
+  const images = (image: string): unknown =>
+    resolved(withServices(BROKER).replace('app: { build: {} }', image)).images[0];
 
   expect(images('app: { build: { context: src, args: { A: 1, B: null } } }')).toEqual({
     type: 'build',
@@ -191,13 +257,17 @@ test('images are built from a folder below the config, and a registry is told fr
     on: 'local',
     keep: 3,
   });
-  expect(images('app: { repository: "registry.example.org/team/app", build: {} }')).toMatchObject({ registry: 'registry.example.org' });
+  expect(images('app: { repository: "registry.example.org/team/app", build: {} }')).toMatchObject({
+    registry: 'registry.example.org',
+  });
   expect(images('app: { repository: "localhost:5000/app", build: {} }')).toMatchObject({ registry: 'localhost:5000' });
   expect(images('app: { repository: "team/app", build: {} }')).toMatchObject({ registry: undefined });
 });
 
 test('a version such as 3.10 stays what it is written as', () => {
-  const text = withServices('tiles: { kind: container, image: app, on: [host1], env: { A: 3.10, B: 007, C: true, D: 1e3 } }');
+  const text = withServices(
+    'tiles: { kind: container, image: app, on: [host1], env: { A: 3.10, B: 007, C: true, D: 1e3 } }',
+  );
 
   expect(instance(text, 'host1/tiles/1').env).toMatchObject({ A: '3.10', B: '007', C: 'true', D: '1e3' });
 });
@@ -205,7 +275,9 @@ test('a version such as 3.10 stays what it is written as', () => {
 test('the resolved config shows the name of a secret, never its value', () => {
   const text = withServices(`${BROKER}\ntiles: { kind: container, image: app, on: [host1], secrets: [TOKEN] }`);
 
-  const shown = JSON.stringify(resolvedConfig(resolved(text, { secrets: { TOKEN: 'hunter2', BROKER_PASSWORD: 'hunter3' } })));
+  const shown = JSON.stringify(
+    resolvedConfig(resolved(text, { secrets: { TOKEN: 'hunter2', BROKER_PASSWORD: 'hunter3' } })),
+  );
 
   expect(shown).not.toContain('hunter');
   expect(shown).toContain('{"secret":"TOKEN"}');

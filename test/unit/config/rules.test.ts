@@ -16,43 +16,64 @@ describe('names', () => {
       'secrets: { required: [API_TOKEN] }',
     ).replace('build: {}', 'build: { on: hst1, secrets: [OTHER] }');
 
-    expect(problemsOf(text).map((problem) => problem.split('\n').filter((_, index) => index !== 1 && index !== 2))).toEqual([
+    expect(
+      problemsOf(text).map((problem) => problem.split('\n').filter((_, index) => index !== 1 && index !== 2)),
+    ).toEqual([
       ['cu.config.yaml:3:31 images.app.build.on: no host is called "hst1"', '  did you mean host1?'],
       ['cu.config.yaml:7:60 services.tiles.user: no user is called "ap"', '  did you mean app?'],
       ['cu.config.yaml:7:76 services.tiles.dependsOn.0: no service is called "tile"', '  did you mean tiles?'],
-      ['cu.config.yaml:7:93 services.tiles.secrets.0: the secret "API_TOKN" is not under secrets.required', '  did you mean API_TOKEN? If not, add it there'],
+      [
+        'cu.config.yaml:7:93 services.tiles.secrets.0: the secret "API_TOKN" is not under secrets.required',
+        '  did you mean API_TOKEN? If not, add it there',
+      ],
     ]);
   });
 
   test('a service is not called like a host', () => {
-    expect(words('host1: { kind: container, image: app, on: [host1] }')).toEqual(['services.host1: is also the name of a host']);
+    expect(words('host1: { kind: container, image: app, on: [host1] }')).toEqual([
+      'services.host1: is also the name of a host',
+    ]);
   });
 
   test('a service without `on` has to have a single host to run on', () => {
-    expect(words('tiles: { kind: container, image: app }')).toEqual(['services.tiles: runs on no host: add `on: [host1]`']);
-    expect(briefly('project: p\nhosts: { only: {} }\nimages: { app: { build: {} } }\nservices: { tiles: { kind: container } }\n')).toEqual([]);
+    expect(words('tiles: { kind: container, image: app }')).toEqual([
+      'services.tiles: runs on no host: add `on: [host1]`',
+    ]);
+    expect(
+      briefly(
+        'project: p\nhosts: { only: {} }\nimages: { app: { build: {} } }\nservices: { tiles: { kind: container } }\n',
+      ),
+    ).toEqual([]);
   });
 
   test('a host is given once', () => {
-    expect(words('tiles: { kind: container, image: app, on: [host1, host1] }')).toEqual(['services.tiles.on.1: the host "host1" is given twice']);
+    expect(words('tiles: { kind: container, image: app, on: [host1, host1] }')).toEqual([
+      'services.tiles.on.1: the host "host1" is given twice',
+    ]);
   });
 
   test('two containers never get the same name', () => {
-    const services = 'a: { kind: container, image: app, on: [host1], instances: { b-1: {} } }\na-b: { kind: container, image: app, on: [host1], instances: { "1": {} } }';
+    const services =
+      'a: { kind: container, image: app, on: [host1], instances: { b-1: {} } }\na-b: { kind: container, image: app, on: [host1], instances: { "1": {} } }';
 
-    expect(words(services)).toEqual(['services.a-b.instances.1: its container has the same name as one of a: shop-dev-a-b-1']);
+    expect(words(services)).toEqual([
+      'services.a-b.instances.1: its container has the same name as one of a: shop-dev-a-b-1',
+    ]);
   });
 
   test('a container name that is too long for a host name', () => {
     const name = 'a'.repeat(40);
 
-    expect(words(`${name}: { kind: container, image: app, on: { host1: { instances: { ${'b'.repeat(30)}: {} } } } }`)).toEqual([
+    expect(
+      words(`${name}: { kind: container, image: app, on: { host1: { instances: { ${'b'.repeat(30)}: {} } } } }`),
+    ).toEqual([
       `services.${name}: its container's name would have 80 characters, more than 63: shop-dev-${name}-${'b'.repeat(30)}`,
     ]);
   });
 
   test('services that wait for each other', () => {
-    const services = 'a: { kind: container, image: app, on: [host1], dependsOn: [b] }\nb: { kind: container, image: app, on: [host1], dependsOn: [a] }';
+    const services =
+      'a: { kind: container, image: app, on: [host1], dependsOn: [b] }\nb: { kind: container, image: app, on: [host1], dependsOn: [a] }';
 
     expect(words(services)).toEqual(['services.a.dependsOn: depends on itself: a -> b -> a']);
   });
@@ -60,7 +81,10 @@ describe('names', () => {
 
 describe('hosts', () => {
   test('that jump over each other', () => {
-    const text = withServices('tiles: { kind: container, image: app, on: [host1] }').replace(/hosts: .*/, 'hosts: { host1: { proxyJump: host2 }, host2: { proxyJump: [host1] } }');
+    const text = withServices('tiles: { kind: container, image: app, on: [host1] }').replace(
+      /hosts: .*/,
+      'hosts: { host1: { proxyJump: host2 }, host2: { proxyJump: [host1] } }',
+    );
 
     expect(briefly(text)).toEqual(['2:30 hosts.host1.proxyJump: jumps over itself: host1 -> host2 -> host1']);
   });
@@ -72,14 +96,21 @@ describe('hosts', () => {
   });
 
   test('a local one takes nothing that SSH does, and "local" is local', () => {
-    const text = withServices('tiles: { kind: container, image: app, on: [host1] }').replace(/hosts: .*/, 'hosts: { host1: { connection: local, address: 192.0.2.1 }, local: {} }');
+    const text = withServices('tiles: { kind: container, image: app, on: [host1] }').replace(
+      /hosts: .*/,
+      'hosts: { host1: { connection: local, address: 192.0.2.1 }, local: {} }',
+    );
 
-    expect(briefly(text)).toEqual(['2:39 hosts.host1.address: "address" is not for connection local', '2:60 hosts.local: a host called "local" is this machine']);
+    expect(briefly(text)).toEqual([
+      '2:38 hosts.host1.address: "address" is not for connection local',
+      '2:60 hosts.local: a host called "local" is this machine',
+    ]);
   });
 });
 
 describe('ports', () => {
-  const web = (name: string, port: string): string => `${name}: { kind: webserver, image: app, on: [host1], ports: ["${port}"] }`;
+  const web = (name: string, port: string): string =>
+    `${name}: { kind: webserver, image: app, on: [host1], ports: ["${port}"] }`;
 
   test.each([
     ['*:80', '*:80'],
@@ -87,7 +118,9 @@ describe('ports', () => {
     ['127.0.0.1:80', '0.0.0.0:80'],
     ['eth1:80', 'eth1:80'],
   ])('%s and %s on one host', (first, second) => {
-    expect(words(`${web('a', first)}\n${web('b', second)}`)).toEqual(['services.b.ports.0: port 80 of host1 belongs to a already']);
+    expect(words(`${web('a', first)}\n${web('b', second)}`)).toEqual([
+      'services.b.ports.0: port 80 of host1 belongs to a already',
+    ]);
   });
 
   test.each([
@@ -107,8 +140,12 @@ describe('ports', () => {
     expect(words(web('web', '*:80'), 'environments: { dev: { default: true }, stable: {} }')).toEqual([
       'services.web.ports.0: port 80 of host1 belongs to web of environment dev already',
     ]);
-    expect(words(web('web', '*:80'), 'environments: { dev: {}, stable: { services: { web: { ports: ["*:81"] } } } }')).toEqual([]);
-    expect(words(web('web', '*:80'), 'environments: { dev: {}, stable: { hosts: { host1: { address: 192.0.2.99 } } } }')).toEqual([]);
+    expect(
+      words(web('web', '*:80'), 'environments: { dev: {}, stable: { services: { web: { ports: ["*:81"] } } } }'),
+    ).toEqual([]);
+    expect(
+      words(web('web', '*:80'), 'environments: { dev: {}, stable: { hosts: { host1: { address: 192.0.2.99 } } } }'),
+    ).toEqual([]);
   });
 
   test('start-first and the host network leave no room for one', () => {
@@ -123,7 +160,11 @@ describe('ports', () => {
 
 describe('the broker', () => {
   test('is needed by workers, beat and flower', () => {
-    expect(words(`${worker('[host1]')}\nflower: { kind: flower, image: app, on: [host1] }\nbeat: { kind: beat, image: app, on: [host1] }`)).toEqual([
+    expect(
+      words(
+        `${worker('[host1]')}\nflower: { kind: flower, image: app, on: [host1] }\nbeat: { kind: beat, image: app, on: [host1] }`,
+      ),
+    ).toEqual([
       'services.worker.kind: a worker needs a broker',
       'services.flower.kind: a flower needs a broker',
       'services.beat.kind: a beat needs a broker',
@@ -131,24 +172,37 @@ describe('the broker', () => {
   });
 
   test('is one, on one host', () => {
-    expect(words(`${BROKER}\nother: { kind: redis, on: [host2] }`)).toEqual(['services.other.kind: broker is the broker already']);
-    expect(words('broker: { kind: redis, on: [host1, host2] }')).toEqual(['services.broker.on.1: the broker runs on one host, not on host1 and host2']);
-    expect(words('broker: { kind: redis, on: { host1: { replicas: 2 } } }')).toEqual(['services.broker.on.host1: the broker is one instance, not several on host1']);
+    expect(words(`${BROKER}\nother: { kind: redis, on: [host2] }`)).toEqual([
+      'services.other.kind: broker is the broker already',
+    ]);
+    expect(words('broker: { kind: redis, on: [host1, host2] }')).toEqual([
+      'services.broker.on.1: the broker runs on one host, not on host1 and host2',
+    ]);
+    expect(words('broker: { kind: redis, on: { host1: { replicas: 2 } } }')).toEqual([
+      'services.broker.on.host1: the broker is one instance, not several on host1',
+    ]);
   });
 
   test('publishes a port that others can reach, when others are elsewhere', () => {
-    expect(words(`broker: { kind: redis, on: [host1] }\n${worker('[host2]')}`)).toEqual(['services.broker: publishes no port, and worker on host2 needs it']);
-    expect(words(`broker: { kind: redis, on: [host1], ports: ["127.0.0.1:6379"] }\n${worker('[host1, host2]')}`)).toEqual([
-      'services.broker.ports.0: 127.0.0.1 is reached from host1 only, and worker on host2 needs the broker',
+    expect(words(`broker: { kind: redis, on: [host1] }\n${worker('[host2]')}`)).toEqual([
+      'services.broker: publishes no port, and worker on host2 needs it',
     ]);
+    expect(
+      words(`broker: { kind: redis, on: [host1], ports: ["127.0.0.1:6379"] }\n${worker('[host1, host2]')}`),
+    ).toEqual(['services.broker.ports.0: 127.0.0.1 is reached from host1 only, and worker on host2 needs the broker']);
     expect(words(`broker: { kind: redis, on: [host1] }\n${worker('[host1]')}`)).toEqual([]);
     expect(words(`${BROKER}\n${worker('[host1, host2]')}`)).toEqual([]);
   });
 
   test('on this machine needs an address that others know', () => {
-    const text = withServices(`broker: { kind: redis, on: [local], ports: ["eth1:6379"] }\n${worker('[host1]')}`, STORAGE).replace('hosts: {', 'hosts: { local: { connection: local },');
+    const text = withServices(
+      `broker: { kind: redis, on: [local], ports: ["eth1:6379"] }\n${worker('[host1]')}`,
+      STORAGE,
+    ).replace('hosts: {', 'hosts: { local: { connection: local },');
 
-    expect(briefly(text)).toEqual(['2:10 hosts.local: has no `advertise`, and worker on host1 must reach the broker there']);
+    expect(briefly(text)).toEqual([
+      '2:10 hosts.local: has no `advertise`, and worker on host1 must reach the broker there',
+    ]);
   });
 });
 
@@ -161,7 +215,9 @@ test('storage is where all that use it are', () => {
 });
 
 test('beat is one in the fleet', () => {
-  expect(words(`${BROKER}\nbeat: { kind: beat, image: app, on: [host1, host2] }`)).toEqual(['services.beat.on.1: a second beat would send every task twice: one runs on host1 already']);
+  expect(words(`${BROKER}\nbeat: { kind: beat, image: app, on: [host1, host2] }`)).toEqual([
+    'services.beat.on.1: a second beat would send every task twice: one runs on host1 already',
+  ]);
 });
 
 test('sshfs is understood, and refused with what to do instead', () => {
@@ -178,11 +234,13 @@ test('sshfs is understood, and refused with what to do instead', () => {
 });
 
 test('replicas and instances, mounts in one place, and volumes of cu', () => {
-  expect(words('tiles: { kind: container, image: app, on: { host1: { replicas: 2, instances: { a: {} } } } }')).toEqual([
-    'services.tiles.on.host1.replicas: "replicas" and "instances" exclude each other',
-  ]);
-  expect(words('tiles: { kind: container, image: app, on: [host1], mounts: ["a:/x", "b:/x/", "state:/s"] }')).toEqual([
-    'services.tiles.mounts.2: the volume "state" belongs to cu',
-    'services.tiles.mounts.1: something is mounted at /x already',
-  ].sort((a, b) => a.localeCompare(b)));
+  expect(words('tiles: { kind: container, image: app, on: { host1: { replicas: 2, instances: { a: {} } } } }')).toEqual(
+    ['services.tiles.on.host1.replicas: "replicas" and "instances" exclude each other'],
+  );
+  expect(words('tiles: { kind: container, image: app, on: [host1], mounts: ["a:/x", "b:/x/", "state:/s"] }')).toEqual(
+    [
+      'services.tiles.mounts.2: the volume "state" belongs to cu',
+      'services.tiles.mounts.1: something is mounted at /x already',
+    ].sort((a, b) => a.localeCompare(b)),
+  );
 });

@@ -12,7 +12,16 @@ describe('a secrets file', () => {
   test('has names and values, comments, quotes, and an export that does not matter', () => {
     const text = `\uFEFF# comment\r\nA=1\r\nexport B = two words # comment\nC="a # \\"b\\" \\n c" # comment\nD='$x \\n'\nE=\nF=a#b\nG="line 1\nline 2 "\nH=last`;
 
-    expect(values(text)).toEqual({ A: '1', B: 'two words', C: 'a # "b" \n c', D: '$x \\n', E: '', F: 'a#b', G: 'line 1\nline 2 ', H: 'last' });
+    expect(values(text)).toEqual({
+      A: '1',
+      B: 'two words',
+      C: 'a # "b" \n c',
+      D: '$x \\n',
+      E: '',
+      F: 'a#b',
+      G: 'line 1\nline 2 ',
+      H: 'last',
+    });
   });
 
   test('a line that is none is named without what it holds', () => {
@@ -25,7 +34,13 @@ describe('a secret', () => {
   test('comes from the first file that has it, then from the environment', () => {
     const files = [
       { name: 'a.env', values: new Map([['X', 'file a']]) },
-      { name: 'b.env', values: new Map([['X', 'file b'], ['Y', '']]) },
+      {
+        name: 'b.env',
+        values: new Map([
+          ['X', 'file b'],
+          ['Y', ''],
+        ]),
+      },
     ];
     const store = createSecretStore(files, { X: 'env', Z: 'env', Y: 'env' }, [{ name: 'Z', path: [] }]);
 
@@ -37,14 +52,27 @@ describe('a secret', () => {
   });
 
   test('that is missing is told once, with its place, where it was looked for and what to do', () => {
-    const config = parsed(withServices('tiles: { kind: container, image: app, on: [host1], secrets: [API_TOKEN, OTHER] }', 'secrets: { files: [s.env], required: [API_TOKEN] }'));
+    const config = parsed(
+      withServices(
+        'tiles: { kind: container, image: app, on: [host1], secrets: [API_TOKEN, OTHER] }',
+        'secrets: { files: [s.env], required: [API_TOKEN] }',
+      ),
+    );
     const store = createSecretStore([{ name: 's.env', values: new Map([['API_TOKN', 'x']]) }], {}, []);
 
     const missing = config.environments.flatMap((environment) => missingSecrets(environment, store));
 
     expect(missing.map(({ code, message, hint }) => [code, message, hint])).toEqual([
-      ['SECRET_MISSING', 'cu.config.yaml:5:40 secrets.required.0: the secret API_TOKEN is missing: looked in s.env, then the environment', 'did you mean API_TOKN?'],
-      ['SECRET_MISSING', 'cu.config.yaml:7:73 services.tiles.secrets.1: the secret OTHER is missing: looked in s.env, then the environment', 'put OTHER=... into s.env, or set it in the environment'],
+      [
+        'SECRET_MISSING',
+        'cu.config.yaml:5:39 secrets.required.0: the secret API_TOKEN is missing: looked in s.env, then the environment',
+        'did you mean API_TOKN?',
+      ],
+      [
+        'SECRET_MISSING',
+        'cu.config.yaml:7:75 services.tiles.secrets.1: the secret OTHER is missing: looked in s.env, then the environment',
+        'put OTHER=... into s.env, or set it in the environment',
+      ],
     ]);
   });
 });

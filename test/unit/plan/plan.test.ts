@@ -100,8 +100,8 @@ describe('a second deploy', () => {
     expect(steps(asked(deployed(), { health }))).toEqual([]);
   });
 
-  test('replaces one host first and the others after it', () => {
-    const input = deployed({ instances: ['a', 'b', 'c'].map((host) => instance({ host })) });
+  test('stops one host first and the others after it', () => {
+    const input = deployed({ instances: ['a', 'b', 'c'].map((host) => instance({ host, rollout: 'recreate' })) });
 
     const { nodes } = plan({ ...input, images: new Map([['app', appImage('inputs-2', 'r2')]]) }).plan;
 

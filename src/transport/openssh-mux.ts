@@ -1,0 +1,178 @@
+import { spawn } from 'node:child_process';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CuError } from '../core/error.ts';
+import { lostConnection } from './errors.ts';
+import type { Described } from './errors.ts';
+import type { RunOptions, RunResult } from './host.ts';
+import type { Master } from './openssh-master.ts';
+import { quote } from './quote.ts';
+import { runLocal } from './run-local.ts';
+import { createSemaphore } from './semaphore.ts';
+
+/** What is asked of the master by small ssh processes that share its connection. */
+export interface Mux {
+  run(argv: readonly string[], options: RunOptions): Promise<RunResult>;
+  /** A command's stdin and stdout as one stream. */
+  open(argv: readonly string[], signal: AbortSignal): Promise<Duplex & { readonly complaint: () => string }>;
+  dialTcp(address: string, port: number, signal: AbortSignal): Promise<Duplex>;
+  /** `-O forward` or `-O cancel`; gives what ssh prints, such as the port that the host chose. */
+  control(action: 'forward' | 'cancel', flags: readonly string[]): Promise<string>;
+}
+
+/** sshd's MaxSessions is 10 by default. */
+const MAX_SESSIONS = 8;
+const REFUSED_FOR_MS = 10_000;
+const POLL_MS = 5;
+
+export interface MuxOptions {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly described: Described;
+}
+
+export function createMux(master: Master, { env, described }: MuxOptions): Mux {
+  const sessions = createSemaphore(MAX_SESSIONS);
+  const environment = Object.fromEntries(
+    Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
+  let count = 0;
+
+  /** Never a connection of its own: that would be one more login at the host, without our checks. */
+  const common = (log: string): readonly string[] => [
+    '-T',
+    ...Object.entries({ F: 'none', S: master.controlPath, E: log }).flatMap(([flag, value]) => [`-${flag}`, value]),
+    ...['ControlMaster=no', 'ProxyCommand=false', 'LogLevel=DEBUG1'].flatMap((setting) => ['-o', setting]),
+  ];
+  const withLog = async <T>(use: (log: string) => Promise<T>): Promise<T> => {
+    count += 1;
+    const log = join(master.folder, `log.${count}`);
+    try {
+      return await use(log);
+    } finally {
+      await rm(log, { force: true });
+    }
+  };
+  /** `refused`: sshd has no session free; `failed`: the words say why. */
+  const failureIn = async (
+    log: string,
+  ): Promise<{ readonly type: 'none' | 'refused' | 'lost' | 'failed'; readonly words: string }> => {
+    const text = await readFile(log, 'utf8').catch(() => '');
+    const words = text
+      .split('\n')
+      .filter((line) => line !== '' && !/^(debug\d: |OpenSSH_)/.test(line))
+      .join('; ');
+    if (/master session id/.test(text) && !/read from master failed|Connection to master closed/i.test(text))
+      return { type: 'none', words };
+    if (/Session open refused by peer/.test(text)) return { type: 'refused', words };
+    return { type: master.lost() === undefined ? 'failed' : 'lost', words };
+  };
+  const inSession = async <T>(
+    signal: AbortSignal | undefined,
+    attempt: (release: () => void) => Promise<T | 'refused'>,
+  ): Promise<T> => {
+    const release = await sessions.acquire(signal);
+    const startedAt = performance.now();
+    for (let waitMs = 10; ; waitMs = Math.min(waitMs * 2, 250)) {
+      try {
+        const result = await attempt(release);
+        if (result !== 'refused') return result;
+      } catch (error) {
+        release();
+        throw error;
+      }
+      if (performance.now() - startedAt > REFUSED_FOR_MS) {
+        release();
+        throw new CuError('COMMAND_FAILED', `sshd on ${described.name} opens no session for a command`, {
+          host: described.name,
+          hint: 'raise MaxSessions in its sshd_config (2 is the least that cu needs)',
+        });
+      }
+      await sleep(waitMs * (0.5 + Math.random()));
+    }
+  };
+
+  const start = async (
+    argv: readonly string[],
+    signal: AbortSignal,
+  ): Promise<ReturnType<Mux['open']> extends Promise<infer S> ? S | 'refused' : never> =>
+    withLog(async (log) => {
+      const child = spawn('ssh', [...common(log), ...argv], {
+        detached: true,
+        stdio: ['pipe', 'pipe', 'pipe'],
+        env: environment,
+      });
+      const stream = Duplex.from({ readable: child.stdout, writable: child.stdin });
+      stream.on('error', () => undefined);
+      child.stdin.on('error', () => undefined);
+      stream.on('close', () => child.kill('SIGTERM'));
+      let complaint = '';
+      child.stderr.setEncoding('utf8').on('data', (text: string) => (complaint = `${complaint}${text}`.slice(-500)));
+      let isEnded = false;
+      child.on('close', () => (isEnded = true));
+      child.on('error', () => (isEnded = true));
+      for (;;) {
+        const text = await readFile(log, 'utf8').catch(() => '');
+        if (/master session id/.test(text)) return Object.assign(stream, { complaint: () => complaint.trim() });
+        if (isEnded || signal.aborted) break;
+        await sleep(POLL_MS);
+      }
+      stream.destroy();
+      signal.throwIfAborted();
+      const failure = await failureIn(log);
+      if (failure.type === 'refused' && !argv.includes('-W')) return 'refused';
+      if (failure.type === 'lost') throw lostConnection(described, master.lost());
+      throw new Error(failure.words === '' ? 'ssh opened no channel' : failure.words);
+    });
+
+  return {
+    run: (argv, options) =>
+      inSession(options.signal, (release) =>
+        withLog(async (log) => {
+          // ssh says 255 for a command that a signal killed: the shell around it says which.
+          const command = quote(['sh', '-c', '"$@"; exit $?', 'sh', ...argv]);
+          const result = await runLocal(['ssh', ...common(log), 'cu', command], {
+            ...options,
+            host: described.name,
+            shownAs: argv[0] ?? '',
+            env: environment,
+            isDetached: true,
+          });
+          if (result.exitCode === 255 || result.signal !== undefined) {
+            const failure = await failureIn(log);
+            if (failure.type === 'refused') return 'refused';
+            if (failure.type === 'lost') throw lostConnection(described, master.lost());
+            if (failure.type === 'failed') throw lostConnection(described, new Error(failure.words));
+          }
+          release();
+          return result;
+        }),
+      ),
+    open: (argv, signal) =>
+      inSession(signal, async (release) => {
+        const stream = await start(['cu', quote(argv)], signal);
+        if (stream !== 'refused') stream.once('close', release);
+        return stream;
+      }),
+    dialTcp: async (address, port, signal) => {
+      const stream = await start(['-W', `${address.includes(':') ? `[${address}]` : address}:${port}`, 'cu'], signal);
+      if (stream === 'refused') throw new Error('refused');
+      return stream;
+    },
+    control: async (action, flags) => {
+      const result = await withLog(async (log) => {
+        const done = await runLocal(['ssh', ...common(log), '-O', action, ...flags, 'cu'], {
+          host: described.name,
+          timeoutMs: 15_000,
+          env: environment,
+          isDetached: true,
+        });
+        return { ...done, failure: await failureIn(log) };
+      });
+      if (result.exitCode === 0) return result.stdout.trim();
+      if (master.lost() !== undefined) throw lostConnection(described, master.lost());
+      throw new Error(result.failure.words);
+    },
+  };
+}
