@@ -22,7 +22,12 @@ export async function build(
   await using session = openSession(context, desired);
   const inputs = await readInputs(context, desired, desired.instances);
   const at = { session, desired, instances: desired.instances, observed: [], inputs };
-  const images = await wantImages(context, at, { version: undefined, noBuild: false, rebuild: options.rebuild, isBuild: true });
+  const images = await wantImages(context, at, {
+    version: undefined,
+    noBuild: false,
+    rebuild: options.rebuild,
+    isBuild: true,
+  });
   const nodes = [...images].flatMap(([name, wanted]): readonly PlanNode[] =>
     wanted.type === 'ref' || wanted.origin === undefined || wanted.origin.isBuilt
       ? []

@@ -31,7 +31,11 @@ export interface DeployResult {
 const NOTHING: ExecutionResult = { done: [], failed: [], skipped: [], cancelled: false };
 
 /** load, resolve, observe, plan, confirm, execute: the one way. */
-export async function deploy(context: Context, targets: readonly string[], options: DeployOptions): Promise<DeployResult> {
+export async function deploy(
+  context: Context,
+  targets: readonly string[],
+  options: DeployOptions,
+): Promise<DeployResult> {
   await using prepared = await prepareDeploy(context, targets, options);
   const { plan, prunes } = planOrThrow(prepared.input);
   if (options.planFile !== undefined) await checkSavedPlan(context, options.planFile, { plan, prepared });
@@ -63,11 +67,17 @@ async function confirmPrunes(
   { plan, prunes, prune }: { readonly plan: Plan; readonly prunes: readonly PlanNode[]; readonly prune: boolean },
 ): Promise<Plan> {
   if (prunes.length === 0 || prune) return plan;
-  const names = prunes.map((node) => `${node.action.type === 'remove-container' ? node.action.name : node.id} on ${node.host}`);
+  const names = prunes.map(
+    (node) => `${node.action.type === 'remove-container' ? node.action.name : node.id} on ${node.host}`,
+  );
   const isAgreed = await context.confirm(`The config no longer has ${names.join(', ')}. Remove them?`, '--prune');
   if (isAgreed) return plan;
   const dropped = new Set(prunes.map((node) => node.id));
-  context.emit({ type: 'warning', host: undefined, text: `still running, though not in the config: ${names.join(', ')}` });
+  context.emit({
+    type: 'warning',
+    host: undefined,
+    text: `still running, though not in the config: ${names.join(', ')}`,
+  });
   return {
     nodes: plan.nodes
       .filter((node) => !dropped.has(node.id))

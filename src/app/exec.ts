@@ -36,7 +36,11 @@ export async function exec(
   const { Id: id } = created.parse(
     await docker.json({ method: 'POST', path: `/containers/${container.id}/exec`, body, signal }),
   );
-  const stream = await docker.hijack({ method: 'POST', path: `/exec/${id}/start`, body: { Detach: false, Tty: options.tty } });
+  const stream = await docker.hijack({
+    method: 'POST',
+    path: `/exec/${id}/start`,
+    body: { Detach: false, Tty: options.tty },
+  });
   const stop = (): void => void stream.destroy();
   signal.addEventListener('abort', stop, { once: true });
   const stopResizing = options.tty ? followSize(context, container, id) : () => undefined;
@@ -71,7 +75,10 @@ function followSize(context: Context, container: RunningContainer, id: string): 
     const { columns, rows } = context.terminal;
     const query = { w: columns, h: rows };
     // A size that could not be told only looks bad; the command itself goes on.
-    container.host.docker().json({ method: 'POST', path: `/exec/${id}/resize`, query }).catch(() => undefined);
+    container.host
+      .docker()
+      .json({ method: 'POST', path: `/exec/${id}/resize`, query })
+      .catch(() => undefined);
   };
   setTimeout(resize, 50);
   return context.terminal.onResize(resize);

@@ -79,7 +79,9 @@ async function wantBuilt(
   const builder = source.on === 'local' ? at.session.localName : source.on;
   let digest = inputs?.digest ?? '';
   if (options.version !== undefined) {
-    const named = findVersion(holders, source, options.version) ?? findVersion([await readBuilder(context, builder, at)], source, options.version);
+    const named =
+      findVersion(holders, source, options.version) ??
+      findVersion([await readBuilder(context, builder, at)], source, options.version);
     if (named === undefined) throw unknownVersion(source, options.version, holders);
     digest = named.labels[LABELS.inputs] ?? '';
   }
@@ -91,23 +93,32 @@ async function wantBuilt(
   if (options.isStatus === true) {
     const holder = holders.find((host) => imageOnHost(host, probe) !== undefined);
     const version = holder === undefined ? 'not built yet' : versionIn(imageOnHost(holder, probe));
-    return make(digest, version, holder === undefined ? undefined : { host: holder.name, isBuilt: true });
+    return make(digest, version, originOf(holder?.name, holder && imageOnHost(holder, probe)));
   }
   const atBuilder = holders.find((host) => host.name === builder) ?? (await readBuilder(context, builder, at));
   const built = imageOnHost(atBuilder, probe);
-  if (built !== undefined && !options.rebuild) return make(digest, versionIn(built), { host: builder, isBuilt: true });
+  if (built !== undefined && !options.rebuild) return make(digest, versionIn(built), originOf(builder, built));
   const holder = options.rebuild ? undefined : holders.find((host) => imageOnHost(host, probe) !== undefined);
-  if (holder !== undefined) return make(digest, versionIn(imageOnHost(holder, probe)), { host: holder.name, isBuilt: true });
+  const held = holder === undefined ? undefined : imageOnHost(holder, probe);
+  if (held !== undefined) return make(digest, versionIn(held), originOf(holder?.name, held));
   if (options.noBuild) {
-    throw new CuError('STEP_FAILED', `image ${source.name} is not built for the present inputs, and --no-build forbids it`, {
-      hint: 'run `cu build` first, or name a version with --version',
-    });
+    throw new CuError(
+      'STEP_FAILED',
+      `image ${source.name} is not built for the present inputs, and --no-build forbids it`,
+      {
+        hint: 'run `cu build` first, or name a version with --version',
+      },
+    );
   }
   const version = await newVersion(context, inputs, [atBuilder, ...holders]);
   return make(digest, version, { host: builder, isBuilt: false });
 }
 
 type OriginOrNone = Extract<WantedImage, { type: 'build' }>['origin'];
+
+function originOf(host: string | undefined, image: ObservedImage | undefined): OriginOrNone {
+  return host === undefined || image === undefined ? undefined : { host, isBuilt: true, imageId: image.id };
+}
 
 async function newVersion(
   context: Context,
@@ -142,7 +153,10 @@ function findVersion(
 ): ObservedImage | undefined {
   return holders
     .flatMap((host) => host.images)
-    .find((image) => image.labels[LABELS.version] === version && image.tags.some((tag) => tag.startsWith(`${source.repository}:`)));
+    .find(
+      (image) =>
+        image.labels[LABELS.version] === version && image.tags.some((tag) => tag.startsWith(`${source.repository}:`)),
+    );
 }
 
 function versionIn(image: ObservedImage | undefined): string {

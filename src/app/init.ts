@@ -30,7 +30,8 @@ export async function init(context: Context, options: { readonly directory: stri
       await copyFile(join(template, file), target, constants.COPYFILE_EXCL);
       written.push(name);
     } catch (error) {
-      if (!isExisting(error)) throw new CuError('USAGE', `cannot write ${target}`, { hint: 'choose another folder', cause: error });
+      if (!isExisting(error))
+        throw new CuError('USAGE', `cannot write ${target}`, { hint: 'choose another folder', cause: error });
       kept.push(name);
     }
   }

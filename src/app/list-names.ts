@@ -8,7 +8,10 @@ export async function listNames(
 ): Promise<{ readonly environments: readonly string[]; readonly targets: readonly string[] }> {
   const loaded = await loadConfig({ cwd: context.cwd, config: context.options.config, env: context.env });
   const environments = loaded.environments.map((environment) => environment.name);
-  const chosen = loaded.environments.find((each) => each.name === context.options.environment) ?? loaded.environments.find((each) => each.isDefault) ?? loaded.environments[0];
+  const chosen =
+    loaded.environments.find((each) => each.name === context.options.environment) ??
+    loaded.environments.find((each) => each.isDefault) ??
+    loaded.environments[0];
   if (chosen === undefined) return { environments, targets: [] };
   const { config, name } = chosen;
   const targets = placements(config, name).flatMap(({ host, service, instance }) => [

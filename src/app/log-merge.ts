@@ -46,54 +46,69 @@ async function* mergeComplete(sources: Sources): AsyncGenerator<LogLine> {
   }
 }
 
+/** What the readers of followed logs hand over, and how they stand. */
+interface Intake {
+  readonly held: { readonly line: LogLine; readonly due: number }[];
+  /** Readers that may still bring lines. */
+  open: number;
+  failure: Error | undefined;
+  wake: () => void;
+}
+
 async function* mergeLive(sources: Sources, holdMs: number, signal: AbortSignal): AsyncGenerator<LogLine> {
-  const held: { readonly line: LogLine; readonly due: number }[] = [];
-  let open = 1;
-  let failure: unknown;
-  let wake = (): void => undefined;
-  const pump = async (source: AsyncIterable<LogLine>): Promise<void> => {
-    try {
-      for await (const line of source) {
-        held.push({ line, due: performance.now() + holdMs });
-        wake();
-      }
-    } catch (error) {
-      failure ??= error;
-    } finally {
-      open -= 1;
-      wake();
-    }
-  };
-  const start = async (): Promise<void> => {
-    try {
-      for await (const source of sources) {
-        open += 1;
-        void pump(source);
-      }
-    } catch (error) {
-      failure ??= error;
-    } finally {
-      open -= 1;
-      wake();
-    }
-  };
-  signal.addEventListener('abort', () => wake(), { once: true });
-  void start();
-  while ((open > 0 || held.length > 0) && !signal.aborted) {
-    if (failure !== undefined) throw failure;
+  const intake: Intake = { held: [], open: 1, failure: undefined, wake: () => undefined };
+  signal.addEventListener('abort', () => intake.wake(), { once: true });
+  void readAll(sources, holdMs, intake);
+  while ((intake.open > 0 || intake.held.length > 0) && !signal.aborted) {
+    if (intake.failure !== undefined) throw intake.failure;
     const now = performance.now();
-    const ready = held.filter((each) => each.due <= now || open === 0);
+    const ready = intake.held.filter((each) => each.due <= now || intake.open === 0);
     if (ready.length === 0) {
-      const next = held[0]?.due;
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-        if (next !== undefined) setTimeout(resolve, Math.max(1, next - now));
-      });
+      await nextLine(intake, now);
       continue;
     }
     const isReady = new Set(ready);
-    held.splice(0, held.length, ...held.filter((each) => !isReady.has(each)));
+    intake.held.splice(0, intake.held.length, ...intake.held.filter((each) => !isReady.has(each)));
     for (const { line } of ready.toSorted((a, b) => (a.line.time < b.line.time ? -1 : 1))) yield line;
   }
-  if (failure !== undefined && !signal.aborted) throw failure;
+  if (intake.failure !== undefined && !signal.aborted) throw intake.failure;
+}
+
+/** Starts a reader for each log as it becomes known; never rejects, what goes wrong stands in `failure`. */
+async function readAll(sources: Sources, holdMs: number, intake: Intake): Promise<void> {
+  const readers: Promise<void>[] = [];
+  await attempt(intake, async () => {
+    for await (const source of sources) {
+      intake.open += 1;
+      readers.push(
+        attempt(intake, async () => {
+          for await (const line of source) {
+            intake.held.push({ line, due: performance.now() + holdMs });
+            intake.wake();
+          }
+        }),
+      );
+    }
+  });
+  await Promise.all(readers);
+}
+
+async function attempt(intake: Intake, read: () => Promise<void>): Promise<void> {
+  try {
+    await read();
+  } catch (error) {
+    intake.failure ??= error instanceof Error ? error : new Error(String(error));
+  } finally {
+    intake.open -= 1;
+    intake.wake();
+  }
+}
+
+/** Until a line comes, a reader ends, or the line that is held longest is due. */
+function nextLine(intake: Intake, now: number): Promise<void> {
+  return new Promise((resolve) => {
+    intake.wake = resolve;
+    const due = intake.held[0]?.due;
+    if (due !== undefined) setTimeout(resolve, Math.max(1, due - now));
+  });
 }

@@ -55,11 +55,18 @@ export async function logs(
   };
   const found = await find();
   if (found.length === 0 && !options.follow) {
-    throw new CuError('STEP_FAILED', 'there is no container to read logs of', { hint: '`cu status` shows what is deployed' });
+    throw new CuError('STEP_FAILED', 'there is no container to read logs of', {
+      hint: '`cu status` shows what is deployed',
+    });
   }
-  if (options.collect !== undefined) return { files: await collect(context, found, { ...options, directory: options.collect }) };
-  const sources = options.follow ? followed(context, found, find, options) : found.map((each) => linesOf(context, each, options));
-  const merged = options.follow ? mergeByTime(sources, { holdMs: 150, signal: context.signal }) : mergeByTime(sources, { holdMs: undefined, signal: context.signal });
+  if (options.collect !== undefined)
+    return { files: await collect(context, found, { ...options, directory: options.collect }) };
+  const sources = options.follow
+    ? followed(context, found, find, options)
+    : found.map((each) => linesOf(context, each, options));
+  const merged = options.follow
+    ? mergeByTime(sources, { holdMs: 150, signal: context.signal })
+    : mergeByTime(sources, { holdMs: undefined, signal: context.signal });
   for await (const line of merged) {
     if (options.grep !== undefined && !options.grep.test(line.text)) continue;
     await context.output({

@@ -29,11 +29,7 @@ export interface Prepared extends AsyncDisposable {
 }
 
 /** Load, resolve, observe: read-only, up to the input of a plan. Targets are checked before any connection. */
-export async function prepare(
-  context: Context,
-  targets: readonly string[],
-  options: ImageOptions,
-): Promise<Prepared> {
+export async function prepare(context: Context, targets: readonly string[], options: ImageOptions): Promise<Prepared> {
   const { desired } = await openProject(context);
   const instances = selectInstances(desired, targets);
   const session = openSession(context, desired);
@@ -43,10 +39,30 @@ export async function prepare(
       options.version === undefined ? readInputs(context, desired, instances) : new Map<string, BuildInputs>(),
       observeAll(context, session, desired, hostsFor(desired, instances)),
     ]);
-    const images = await wantImages(context, { session, desired, instances, observed: snapshot.observed, inputs }, options);
+    const images = await wantImages(
+      context,
+      { session, desired, instances, observed: snapshot.observed, inputs },
+      options,
+    );
     const isWhole = targets.length === 0;
-    const input = planInput({ desired, instances, isWhole, hosts: snapshot.observed, images, rebuild: options.rebuild });
-    return { desired, instances, session, ...snapshot, images, inputs, input, [Symbol.asyncDispose]: () => session[Symbol.asyncDispose]() };
+    const input = planInput({
+      desired,
+      instances,
+      isWhole,
+      hosts: snapshot.observed,
+      images,
+      rebuild: options.rebuild,
+    });
+    return {
+      desired,
+      instances,
+      session,
+      ...snapshot,
+      images,
+      inputs,
+      input,
+      [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
+    };
   } catch (error) {
     await session[Symbol.asyncDispose]();
     throw error;
@@ -63,10 +79,19 @@ export async function prepareRunning(context: Context, targets: readonly string[
     const images = new Map<string, WantedImage>(
       desired.images.map((source) => [
         source.name,
-        source.type === 'ref' ? { type: 'ref', source } : { type: 'build', source, inputs: '', version: '', origin: undefined },
+        source.type === 'ref'
+          ? { type: 'ref', source }
+          : { type: 'build', source, inputs: '', version: '', origin: undefined },
       ]),
     );
-    const input = planInput({ desired, instances, isWhole: targets.length === 0, hosts: snapshot.observed, images, rebuild: false });
+    const input = planInput({
+      desired,
+      instances,
+      isWhole: targets.length === 0,
+      hosts: snapshot.observed,
+      images,
+      rebuild: false,
+    });
     return {
       desired,
       instances,

@@ -19,7 +19,13 @@ export async function purge(context: Context, what: readonly ('containers' | 'im
     ...(what.includes('containers') ? purgeContainers(desired, host) : []),
     ...(what.includes('images') ? purgeImages(desired, host) : []),
   ]);
-  const items = candidates.map(({ node, name, bytes, what: type }) => ({ host: node.host, type, name, why: node.cause, bytes }));
+  const items = candidates.map(({ node, name, bytes, what: type }) => ({
+    host: node.host,
+    type,
+    name,
+    why: node.cause,
+    bytes,
+  }));
   if (!context.options.yes || candidates.length === 0) return { items, isRemoved: false, failures: {} };
   const plan = { nodes: candidates.map(({ node }) => node) };
   context.emit({ type: 'plan-ready', plan });

@@ -21,8 +21,16 @@ export async function remove(context: Context, options: { readonly volumes: bool
   if (plan.nodes.length > 0) {
     const data = options.volumes ? ', with the data in its volumes,' : '';
     const name = `${desired.project} (${desired.environment})`;
-    const isAgreed = await context.confirm(`Remove ${name}${data} from ${observed.map((host) => host.name).join(', ')}?`, '--yes');
-    if (!isAgreed) return { plan, outcome: { done: [], failed: [], skipped: [], cancelled: false }, unreachable: prepared.unreachable };
+    const isAgreed = await context.confirm(
+      `Remove ${name}${data} from ${observed.map((host) => host.name).join(', ')}?`,
+      '--yes',
+    );
+    if (!isAgreed)
+      return {
+        plan,
+        outcome: { done: [], failed: [], skipped: [], cancelled: false },
+        unreachable: prepared.unreachable,
+      };
   }
   return { plan, outcome: await runPlan(context, prepared, plan), unreachable: prepared.unreachable };
 }

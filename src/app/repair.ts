@@ -15,7 +15,11 @@ export async function repairState(context: Context, { desired, observed, session
   for (const { name } of broken) {
     const host = session.hosts.get(name);
     if (host === undefined) continue;
-    context.emit({ type: 'warning', host: name, text: `the container of volume ${volume} was removed by hand: made anew` });
+    context.emit({
+      type: 'warning',
+      host: name,
+      text: `the container of volume ${volume} was removed by hand: made anew`,
+    });
     await initState(host, { volume, specKey: input.fresh.specKey, brokerPassword: undefined }, desired, context.signal);
   }
   return broken.length > 0;

@@ -25,7 +25,11 @@ export async function runPlan(
     images: prepared.images,
     inputs: prepared.inputs,
     engineOf: async (name) => {
-      const target = desired.hosts.find((host) => host.name === name) ?? { name, dockerSocket: undefined, connection: 'local' };
+      const target = desired.hosts.find((host) => host.name === name) ?? {
+        name,
+        dockerSocket: undefined,
+        connection: 'local',
+      };
       return target.connection === 'local'
         ? engineAddress(target, context)
         : { type: 'unix', path: target.dockerSocket ?? DEFAULT_SOCKET };

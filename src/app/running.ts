@@ -20,11 +20,17 @@ export interface RunningContainer {
   readonly createdAt: number;
 }
 
-export async function listContainers(host: Host, desired: Desired, signal: AbortSignal): Promise<readonly RunningContainer[]> {
+export async function listContainers(
+  host: Host,
+  desired: Desired,
+  signal: AbortSignal,
+): Promise<readonly RunningContainer[]> {
   const filters = JSON.stringify({
     label: [`${LABELS.project}=${desired.project}`, `${LABELS.environment}=${desired.environment}`, LABELS.service],
   });
-  const answer = await host.docker().json({ method: 'GET', path: '/containers/json', query: { all: true, filters }, signal });
+  const answer = await host
+    .docker()
+    .json({ method: 'GET', path: '/containers/json', query: { all: true, filters }, signal });
   return (Array.isArray(answer) ? answer : []).map(parseContainer).map((container) => ({
     host,
     id: container.id,

@@ -17,7 +17,11 @@ interface Planned {
 /** Writes what the plan is made of as digests: it is made again from the same config, and must come out the same. */
 export async function savePlan(context: Context, file: string, planned: Planned): Promise<void> {
   const steps = planned.plan.nodes.map(({ id, cause, after }) => ({ id, cause, after }));
-  const text = JSON.stringify({ v: 1, plan: planDigest(planned.plan), hosts: hostDigests(planned.prepared), steps }, undefined, 2);
+  const text = JSON.stringify(
+    { v: 1, plan: planDigest(planned.plan), hosts: hostDigests(planned.prepared), steps },
+    undefined,
+    2,
+  );
   await writeFile(join(context.cwd, file), `${text}\n`, { mode: 0o600 });
 }
 
@@ -27,10 +31,14 @@ export async function checkSavedPlan(context: Context, file: string, planned: Pl
   const hosts = hostDigests(planned.prepared);
   const changed = Object.keys({ ...hosts, ...found.hosts }).filter((name) => hosts[name] !== found.hosts[name]);
   if (changed.length > 0) {
-    throw new CuError('PLAN_STALE', `${changed.join(', ')} changed since ${file} was made`, { hint: 'look at a new one: `cu plan --out FILE`' });
+    throw new CuError('PLAN_STALE', `${changed.join(', ')} changed since ${file} was made`, {
+      hint: 'look at a new one: `cu plan --out FILE`',
+    });
   }
   if (planDigest(planned.plan) !== found.plan) {
-    throw new CuError('PLAN_STALE', `the config or its inputs changed since ${file} was made`, { hint: 'look at a new one: `cu plan --out FILE`' });
+    throw new CuError('PLAN_STALE', `the config or its inputs changed since ${file} was made`, {
+      hint: 'look at a new one: `cu plan --out FILE`',
+    });
   }
 }
 
@@ -38,7 +46,10 @@ async function readSaved(context: Context, file: string): Promise<z.output<typeo
   try {
     return saved.parse(JSON.parse(await readFile(join(context.cwd, file), 'utf8')));
   } catch (error) {
-    throw new CuError('USAGE', `${file} is not a plan that cu saved`, { hint: '`cu plan --out FILE` writes one', cause: error });
+    throw new CuError('USAGE', `${file} is not a plan that cu saved`, {
+      hint: '`cu plan --out FILE` writes one',
+      cause: error,
+    });
   }
 }
 
@@ -52,7 +63,14 @@ function hostDigests({ observed }: Prepared): Readonly<Record<string, string>> {
     observed.map((host) => [
       host.name,
       stableHash({
-        containers: host.containers.map(({ id, name, state, imageId, labels, limits }) => [id, name, state, imageId, labels, limits]),
+        containers: host.containers.map(({ id, name, state, imageId, labels, limits }) => [
+          id,
+          name,
+          state,
+          imageId,
+          labels,
+          limits,
+        ]),
         images: host.images.map((image) => [image.id, image.tags]),
         networks: host.networks.map((network) => network.name),
         volumes: host.volumes.map((volume) => volume.name),

@@ -26,7 +26,8 @@ export function openSession(context: Context, desired: Desired): Session {
     ...context,
     connectTimeoutMs: context.options.timeoutMs ?? DEFAULT_CONNECT_MS,
     // Never answered by --yes: whoever scripts cu has to know the host's key beforehand.
-    confirm: async (question) => context.interactive && /^y(es)?$/i.test(await context.ask(`${question} [y/N]`, { hidden: false })),
+    confirm: async (question) =>
+      context.interactive && /^y(es)?$/i.test(await context.ask(`${question} [y/N]`, { hidden: false })),
     targets: desired.hosts,
   });
   const hosts = new Map<string, Host>();
@@ -75,8 +76,10 @@ export async function observeAll(
           const { now, signal } = context;
           return await observeHost(host, { ...desired, now, signal });
         } catch (error) {
-          if (context.signal.aborted) throw new CuError('CANCELLED', 'interrupted before anything was changed', { cause: error });
-          if (error instanceof CuError && error.exitCode >= 2 && error.code !== 'CONFIG_INVALID') return named(error, target.name);
+          if (context.signal.aborted)
+            throw new CuError('CANCELLED', 'interrupted before anything was changed', { cause: error });
+          if (error instanceof CuError && error.exitCode >= 2 && error.code !== 'CONFIG_INVALID')
+            return named(error, target.name);
           throw error;
         }
       }),
@@ -93,7 +96,8 @@ export async function observeAll(
 /** Every instance's host, and the broker's: the others need its address and password. */
 export function hostsFor(desired: Desired, instances: Desired['instances']): ReadonlySet<string> {
   const names = new Set(instances.map((instance) => instance.host));
-  if (desired.broker !== undefined && instances.some((instance) => instance.wantsBroker)) names.add(desired.broker.host);
+  if (desired.broker !== undefined && instances.some((instance) => instance.wantsBroker))
+    names.add(desired.broker.host);
   return names;
 }
 

@@ -10,9 +10,20 @@ import { prepare } from './prepare.ts';
 import type { Prepared } from './prepare.ts';
 
 const stats = z.object({
-  cpu_stats: z.object({ cpu_usage: z.object({ total_usage: z.number() }), system_cpu_usage: z.optional(z.number()), online_cpus: z.optional(z.number()) }),
-  precpu_stats: z.object({ cpu_usage: z.object({ total_usage: z.number() }), system_cpu_usage: z.optional(z.number()) }),
-  memory_stats: z.object({ usage: z.optional(z.number()), limit: z.optional(z.number()), stats: z.optional(z.record(z.string(), z.number())) }),
+  cpu_stats: z.object({
+    cpu_usage: z.object({ total_usage: z.number() }),
+    system_cpu_usage: z.optional(z.number()),
+    online_cpus: z.optional(z.number()),
+  }),
+  precpu_stats: z.object({
+    cpu_usage: z.object({ total_usage: z.number() }),
+    system_cpu_usage: z.optional(z.number()),
+  }),
+  memory_stats: z.object({
+    usage: z.optional(z.number()),
+    limit: z.optional(z.number()),
+    stats: z.optional(z.record(z.string(), z.number())),
+  }),
 });
 
 export interface StatusResult {
@@ -23,7 +34,12 @@ export interface StatusResult {
 /** What runs where, and how it differs from the config; hosts that do not answer are rows of their own. */
 export async function status(context: Context, targets: readonly string[]): Promise<StatusResult> {
   const patient: Context = { ...context, options: { ...context.options, skipUnreachable: true } };
-  await using prepared = await prepare(patient, targets, { version: undefined, noBuild: false, rebuild: false, isStatus: true });
+  await using prepared = await prepare(patient, targets, {
+    version: undefined,
+    noBuild: false,
+    rebuild: false,
+    isStatus: true,
+  });
   const { plan: wanted, problems } = plan(prepared.input);
   const drift = new Map<string, string[]>();
   for (const node of wanted.nodes) {
@@ -32,8 +48,12 @@ export async function status(context: Context, targets: readonly string[]): Prom
     drift.set(key, [...(drift.get(key) ?? []), node.cause]);
   }
   const rows = await Promise.all([
-    ...prepared.instances.map((instance) => rowOf(context, prepared, instance, drift.get(`${instance.host}/${instance.containerName}`) ?? [])),
-    ...orphans(prepared).map(({ host, container }) => rowFor(context, prepared, host, container, ['not in the config'])),
+    ...prepared.instances.map((instance) =>
+      rowOf(context, prepared, instance, drift.get(`${instance.host}/${instance.containerName}`) ?? []),
+    ),
+    ...orphans(prepared).map(({ host, container }) =>
+      rowFor(context, prepared, host, container, ['not in the config']),
+    ),
   ]);
   for (const problem of problems) context.emit({ type: 'warning', host: problem.host, text: problem.message });
   return { rows, unreachable: prepared.unreachable };
@@ -76,7 +96,8 @@ async function rowFor(
   drift: readonly string[],
 ): Promise<StatusRow> {
   const at = prepared.session.hosts.get(host.name);
-  const usage = at === undefined || container.state !== 'running' ? undefined : await readStats(context, at, container.id);
+  const usage =
+    at === undefined || container.state !== 'running' ? undefined : await readStats(context, at, container.id);
   const isRunning = container.state === 'running';
   return {
     host: host.name,
@@ -85,11 +106,19 @@ async function rowFor(
     version: container.labels[LABELS.version] ?? container.imageName,
     state: container.state,
     health: container.health,
-    uptimeMs: isRunning && container.startedAt !== undefined ? Math.max(0, context.now() + host.facts.clockOffsetMs - container.startedAt) : undefined,
+    uptimeMs:
+      isRunning && container.startedAt !== undefined
+        ? Math.max(0, context.now() + host.facts.clockOffsetMs - container.startedAt)
+        : undefined,
     cpuPercent: usage?.cpuPercent,
     memoryBytes: usage?.memoryBytes,
-    memoryLimitBytes: container.limits === undefined || container.limits.memoryBytes === 0 ? undefined : container.limits.memoryBytes,
-    ports: [...new Set(container.ports.filter((port) => !port.address.includes(':')).map((port) => `${port.address}:${port.port}`))],
+    memoryLimitBytes:
+      container.limits === undefined || container.limits.memoryBytes === 0 ? undefined : container.limits.memoryBytes,
+    ports: [
+      ...new Set(
+        container.ports.filter((port) => !port.address.includes(':')).map((port) => `${port.address}:${port.port}`),
+      ),
+    ],
     drift,
   };
 }
@@ -100,9 +129,13 @@ async function readStats(
   host: Host,
   id: string,
 ): Promise<{ readonly cpuPercent: number; readonly memoryBytes: number } | undefined> {
-  const answer = await host
-    .docker()
-    .json({ method: 'GET', path: `/containers/${id}/stats`, query: { stream: false }, signal: context.signal, allow: [404, 409] });
+  const answer = await host.docker().json({
+    method: 'GET',
+    path: `/containers/${id}/stats`,
+    query: { stream: false },
+    signal: context.signal,
+    allow: [404, 409],
+  });
   const found = stats.safeParse(answer);
   if (!found.success) return undefined;
   const { cpu_stats: now, precpu_stats: before, memory_stats: memory } = found.data;
@@ -115,7 +148,11 @@ async function readStats(
   };
 }
 
-function orphans({ observed, desired, input }: Prepared): readonly { readonly host: ObservedHost; readonly container: ObservedContainer }[] {
+function orphans({
+  observed,
+  desired,
+  input,
+}: Prepared): readonly { readonly host: ObservedHost; readonly container: ObservedContainer }[] {
   if (!input.isWhole) return [];
   return observed.flatMap((host) =>
     host.containers
@@ -125,7 +162,8 @@ function orphans({ observed, desired, input }: Prepared): readonly { readonly ho
           container.labels[LABELS.environment] === desired.environment &&
           container.labels[LABELS.service] !== undefined &&
           !desired.instances.some(
-            (instance) => instance.host === host.name && isInstance(container, { desired }, instance.service, instance.instance),
+            (instance) =>
+              instance.host === host.name && isInstance(container, { desired }, instance.service, instance.instance),
           ),
       )
       .map((container) => ({ host, container })),

@@ -111,7 +111,7 @@ function listenOn(server: Server, socket: string): Promise<void> {
   });
 }
 
-export function argvOf(job: BuildJob, client: BuildKitClient): readonly string[] {
+function argvOf(job: BuildJob, client: BuildKitClient): readonly string[] {
   const { source, context } = job;
   const args = Object.entries(source.args).flatMap(([name, value]) => {
     // A value that comes from the environment stays there: the client looks it up, and no process list shows it.

@@ -251,13 +251,13 @@ export interface ObservedHost {
   /** All of the host's, also foreign ones: they hold ports and names. */
   readonly containers: readonly ObservedContainer[];
   readonly images: readonly ObservedImage[];
-  readonly networks: readonly { readonly id: string; readonly name: string; readonly labels: Readonly<Record<string, string>> }[];
+  readonly networks: readonly {
+    readonly id: string;
+    readonly name: string;
+    readonly labels: Readonly<Record<string, string>>;
+  }[];
   readonly volumes: readonly { readonly name: string; readonly labels: Readonly<Record<string, string>> }[];
   readonly state: HostState | undefined;
-}
-
-export interface Observed {
-  readonly hosts: readonly ObservedHost[];
 }
 
 export const LABELS = {

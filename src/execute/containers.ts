@@ -136,7 +136,9 @@ async function putBack(host: Host, oldId: string, mustStart: boolean, error: unk
   const isBack = await startAgain(host, oldId);
   return explain(
     error,
-    isBack ? 'the old container was put back and runs' : 'the old container could not be put back: run `cu deploy` again',
+    isBack
+      ? 'the old container was put back and runs'
+      : 'the old container could not be put back: run `cu deploy` again',
   );
 }
 

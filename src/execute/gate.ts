@@ -7,6 +7,9 @@ import { containerTail } from '../transport/container-log.ts';
 import type { Host } from '../transport/host.ts';
 import { probe } from './probe.ts';
 
+/** How long a crashed container that runs again is watched for its next crash. */
+const NEXT_CRASH_MS = 2000;
+
 export interface GateOptions {
   readonly now: () => number;
   readonly signal: AbortSignal;
@@ -28,8 +31,14 @@ export async function waitHealthy(host: Host, id: string, spec: ContainerSpec, o
   let seen = 'nothing yet';
   for (;;) {
     const container = await inspectContainer(host, id, signal);
-    const crash = crashOf(container, restartsBefore);
-    if (container === undefined || crash !== undefined) throw await unhealthy(host, id, spec, crash ?? 'it was removed');
+    const crash = crashOf(container);
+    if (container === undefined || crash !== undefined)
+      throw await unhealthy(host, id, spec, crash ?? 'it was removed');
+    if (container.observed.restartCount > restartsBefore || container.observed.state === 'restarting') {
+      const exitCode = container.observed.exitCode ?? (await nextExitCode(host, id, signal));
+      const how = exitCode === undefined ? '' : ` with exit code ${exitCode}`;
+      throw await unhealthy(host, id, spec, `it crashed${how} and was restarted by the engine`);
+    }
     const problem = await probe(host, container, health, { secret: spec.probeSecret, signal });
     signal.throwIfAborted();
     if (problem === undefined) {
@@ -54,17 +63,25 @@ export async function waitHealthy(host: Host, id: string, spec: ContainerSpec, o
   }
 }
 
-function crashOf(container: InspectedContainer | undefined, restartsBefore: number): string | undefined {
+function crashOf(container: InspectedContainer | undefined): string | undefined {
   if (container === undefined) return undefined;
   const { observed } = container;
   if (observed.isOomKilled) return 'it was killed for lack of memory';
-  if (observed.restartCount > restartsBefore || observed.state === 'restarting') {
-    return `it crashed with exit code ${observed.exitCode ?? 'unknown'} and was restarted by the engine`;
-  }
-  if (observed.state === 'running') return undefined;
+  if (observed.state === 'running' || observed.state === 'restarting') return undefined;
   return observed.state === 'exited'
     ? `it exited with code ${observed.exitCode ?? 0}${container.error === '' ? '' : `: ${container.error}`}`
     : `it is ${observed.state}`;
+}
+
+/** The engine forgets the exit code as soon as it has restarted a container: the next crash tells it. */
+async function nextExitCode(host: Host, id: string, signal: AbortSignal): Promise<number | undefined> {
+  const deadline = AbortSignal.timeout(NEXT_CRASH_MS);
+  while (!deadline.aborted) {
+    const exitCode = (await inspectContainer(host, id, signal))?.observed.exitCode;
+    if (exitCode !== undefined) return exitCode;
+    await sleep(20, undefined, { signal });
+  }
+  return undefined;
 }
 
 async function unhealthy(host: Host, id: string, spec: ContainerSpec, why: string): Promise<CuError> {

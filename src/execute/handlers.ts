@@ -35,7 +35,13 @@ async function runStep(
     onProgress: (text) => scope.emit({ type: 'step-progress', node, text }),
   };
   const host = hostOf(scope, node.host);
-  const container = (spec: ContainerSpec, imageId: string): ContainerStep => ({ ...output, host, spec, imageId, now: scope.now });
+  const container = (spec: ContainerSpec, imageId: string): ContainerStep => ({
+    ...output,
+    host,
+    spec,
+    imageId,
+    now: scope.now,
+  });
   switch (action.type) {
     case 'build-image':
       return images.build(node, action.image, action.version, output);

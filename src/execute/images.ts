@@ -39,6 +39,9 @@ export function createImageSteps(scope: RunScope): ImageSteps {
   const shipping = (): ReturnType<typeof openShipping> => (opened ??= openShipping(scope.cacheDir));
 
   for (const [name, wanted] of scope.images) {
+    // A builder that is no host of the plan was not observed.
+    if (wanted.type === 'build' && wanted.origin?.isBuilt === true)
+      ids.set(key(wanted.origin.host, name), wanted.origin.imageId);
     for (const host of scope.observed.values()) {
       const present = imageOnHost(host, wanted);
       if (present !== undefined) ids.set(key(host.name, name), present.id);
@@ -49,7 +52,11 @@ export function createImageSteps(scope: RunScope): ImageSteps {
     if (id === undefined) throw new Error(`image ${image} has no id on ${host}`);
     return id;
   };
-  const exportOnce = async (host: Host, imageId: string, { signal, onProgress }: StepOutput): Promise<ShippableImage> => {
+  const exportOnce = async (
+    host: Host,
+    imageId: string,
+    { signal, onProgress }: StepOutput,
+  ): Promise<ShippableImage> => {
     const at = key(host.name, imageId);
     const known = exports.get(at);
     if (known !== undefined) return known;
@@ -82,7 +89,8 @@ export function createImageSteps(scope: RunScope): ImageSteps {
         blobs,
         receiver,
         signal: output.signal,
-        onProgress: ({ sentBytes, totalBytes }) => output.onProgress(`${formatBytes(sentBytes)} of ${formatBytes(totalBytes)}`),
+        onProgress: ({ sentBytes, totalBytes }) =>
+          output.onProgress(`${formatBytes(sentBytes)} of ${formatBytes(totalBytes)}`),
       }),
     );
     return { imageId: shipped.imageId, note: `${formatBytes(shipped.sentBytes)} sent` };
@@ -169,7 +177,11 @@ export function createImageSteps(scope: RunScope): ImageSteps {
     tag: async (node, name, tags, signal) => {
       signal.throwIfAborted();
       const isNamed = await nameImage(hostOf(scope, node.host).docker(), idOn(node.host, name), tags);
-      if (!isNamed) throw new CuError('STEP_FAILED', `image ${name} is gone from ${node.host}`, { host: node.host, hint: 'run the deploy again' });
+      if (!isNamed)
+        throw new CuError('STEP_FAILED', `image ${name} is gone from ${node.host}`, {
+          host: node.host,
+          hint: 'run the deploy again',
+        });
     },
     [Symbol.asyncDispose]: async () => {
       await Promise.allSettled(exports.values());
@@ -205,7 +217,10 @@ export function createImageSteps(scope: RunScope): ImageSteps {
 }
 
 async function openShipping(cacheDir: string) {
-  const [{ openBlobs }, { startReceiver }] = await Promise.all([import('../ship/blobs.ts'), import('../ship/receiver.ts')]);
+  const [{ openBlobs }, { startReceiver }] = await Promise.all([
+    import('../ship/blobs.ts'),
+    import('../ship/receiver.ts'),
+  ]);
   const blobs = await openBlobs(cacheDir);
   return { blobs, receiver: await startReceiver(blobs) };
 }

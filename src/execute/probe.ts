@@ -23,7 +23,9 @@ export async function probe(
     case 'none':
       return undefined;
     case 'engine':
-      return container.observed.health === 'healthy' ? undefined : `the image's health check says ${container.observed.health}`;
+      return container.observed.health === 'healthy'
+        ? undefined
+        : `the image's health check says ${container.observed.health}`;
     case 'command':
       return probeCommand(host, container, health.command, signal);
     case 'tcp':
@@ -74,7 +76,12 @@ async function probeNetwork(
 }
 
 /** The container's own address first; its published port where the engine lies in a machine of its own. */
-async function dialContainer(host: Host, container: InspectedContainer, port: number, signal: AbortSignal): Promise<Duplex> {
+async function dialContainer(
+  host: Host,
+  container: InspectedContainer,
+  port: number,
+  signal: AbortSignal,
+): Promise<Duplex> {
   const address =
     container.networkMode === 'host' ? '127.0.0.1' : Object.values(container.addresses).find((each) => each !== '');
   const published = container.published[port];

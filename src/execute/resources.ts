@@ -14,7 +14,7 @@ interface Owner {
 /** An image of nothing: enough for a container that only holds a volume and never starts. */
 const STATE_IMAGE = 'cu-state:1';
 
-export function labelsOf(owner: Owner): Readonly<Record<string, string>> {
+function labelsOf(owner: Owner): Readonly<Record<string, string>> {
   return { [LABELS.project]: owner.project, [LABELS.environment]: owner.environment };
 }
 

@@ -2,7 +2,9 @@
  * Reads the local addresses of listening sockets in `/proc/net/tcp` and `tcp6`
  * (`0100007F:1F90` is 127.0.0.1:8080: 32-bit words in the host's byte order, little-endian here).
  */
-export function parseListening(fields: readonly string[]): readonly { readonly address: string; readonly port: number }[] {
+export function parseListening(
+  fields: readonly string[],
+): readonly { readonly address: string; readonly port: number }[] {
   return fields.flatMap((field) => {
     const [hex = '', portHex = ''] = field.split(':');
     const port = Number.parseInt(portHex, 16);

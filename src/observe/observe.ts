@@ -45,7 +45,7 @@ export async function observeHost(host: Host, options: ObserveOptions): Promise<
   };
 }
 
-export function isOwn(
+function isOwn(
   thing: { readonly labels: Readonly<Record<string, string>> },
   owner: { readonly project: string; readonly environment: string },
 ): boolean {
@@ -68,9 +68,7 @@ export async function inspectContainer(
   id: string,
   signal: AbortSignal,
 ): Promise<InspectedContainer | undefined> {
-  const answer = await host
-    .docker()
-    .json({ method: 'GET', path: `/containers/${id}/json`, signal, allow: [404] });
+  const answer = await host.docker().json({ method: 'GET', path: `/containers/${id}/json`, signal, allow: [404] });
   return answer === undefined ? undefined : parseInspect(answer);
 }
 

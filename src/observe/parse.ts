@@ -45,9 +45,7 @@ const inspectedContainer = z.object({
   }),
   NetworkSettings: z.object({
     Networks: z.nullish(z.record(z.string(), z.object({ IPAddress: z.string() }))),
-    Ports: z.nullish(
-      z.record(z.string(), z.nullish(z.array(z.object({ HostIp: z.string(), HostPort: z.string() })))),
-    ),
+    Ports: z.nullish(z.record(z.string(), z.nullish(z.array(z.object({ HostIp: z.string(), HostPort: z.string() }))))),
   }),
 });
 
@@ -149,14 +147,17 @@ export function parseInspect(value: unknown): InspectedContainer {
 }
 
 export function parseImages(value: unknown): readonly ObservedImage[] {
-  return z.array(listedImage).parse(value).map((image) => ({
-    id: image.Id,
-    tags: (image.RepoTags ?? []).filter((tag) => tag !== '<none>:<none>'),
-    digests: (image.RepoDigests ?? []).filter((digest) => !digest.startsWith('<none>')),
-    labels: image.Labels ?? {},
-    sizeBytes: image.Size,
-    createdAt: image.Created * 1000,
-  }));
+  return z
+    .array(listedImage)
+    .parse(value)
+    .map((image) => ({
+      id: image.Id,
+      tags: (image.RepoTags ?? []).filter((tag) => tag !== '<none>:<none>'),
+      digests: (image.RepoDigests ?? []).filter((digest) => !digest.startsWith('<none>')),
+      labels: image.Labels ?? {},
+      sizeBytes: image.Size,
+      createdAt: image.Created * 1000,
+    }));
 }
 
 export function parseNetworks(value: unknown): ObservedHost['networks'] {
@@ -175,7 +176,8 @@ function publishedPorts(
   const published: Record<number, { address: string; port: number }> = {};
   for (const [name, bindings] of Object.entries(ports)) {
     const first = bindings?.[0];
-    if (first !== undefined) published[Number.parseInt(name, 10)] = { address: first.HostIp, port: Number(first.HostPort) };
+    if (first !== undefined)
+      published[Number.parseInt(name, 10)] = { address: first.HostIp, port: Number(first.HostPort) };
   }
   return published;
 }

@@ -33,7 +33,7 @@ export async function readState(
   return parseState(await readArchive(answer.body));
 }
 
-export function parseState(files: ReadonlyMap<string, string>): HostState | undefined {
+function parseState(files: ReadonlyMap<string, string>): HostState | undefined {
   const specKey = files.get('state/spec-key');
   if (specKey === undefined || specKey === '') return undefined;
   const password = files.get('state/broker-password');

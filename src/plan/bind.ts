@@ -98,7 +98,8 @@ function brokerUrls(instance: InstanceSpec, scope: BindScope): ContainerSpec['en
 function brokerAddress(instance: InstanceSpec, scope: BindScope): string {
   const { broker } = scope.desired;
   if (broker === undefined) throw new Error('an instance that wants a broker was bound without one');
-  if (instance.host === broker.host && instance.network === 'project') return `${broker.service}:${broker.containerPort}`;
+  if (instance.host === broker.host && instance.network === 'project')
+    return `${broker.service}:${broker.containerPort}`;
   const target = scope.desired.hosts.find((host) => host.name === broker.host);
   if (broker.published === undefined || target === undefined) {
     throw new CuError('CONFIG_INVALID', `${instance.service} on ${instance.host} cannot reach ${broker.service}`, {

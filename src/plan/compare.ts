@@ -87,8 +87,12 @@ function limitDrift(spec: ContainerSpec, container: ObservedContainer): string |
     limits.nanoCpus === wanted.nanoCpus
       ? undefined
       : `cpus is ${limits.nanoCpus / 1e9 || 'unlimited'}, wanted ${wanted.nanoCpus / 1e9 || 'unlimited'}`,
-    limits.cpuset === wanted.cpuset ? undefined : `cpuset is ${limits.cpuset || 'all'}, wanted ${wanted.cpuset || 'all'}`,
-    limits.pids === wanted.pids ? undefined : `pids is ${limits.pids || 'unlimited'}, wanted ${wanted.pids || 'unlimited'}`,
+    limits.cpuset === wanted.cpuset
+      ? undefined
+      : `cpuset is ${limits.cpuset || 'all'}, wanted ${wanted.cpuset || 'all'}`,
+    limits.pids === wanted.pids
+      ? undefined
+      : `pids is ${limits.pids || 'unlimited'}, wanted ${wanted.pids || 'unlimited'}`,
     limits.restart === wanted.restart ? undefined : `restart is ${limits.restart || 'no'}, wanted ${wanted.restart}`,
   ].filter((drift) => drift !== undefined);
   return drifts.length === 0 ? undefined : `changed by hand: ${drifts.join(', ')}`;

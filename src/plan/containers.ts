@@ -33,7 +33,8 @@ export function containerNodes(
       'left by an interrupted run',
     ),
   );
-  if (keeper === undefined) return [...cleanup, node('create', spec.name, { type: 'create-container', spec }, 'not found')];
+  if (keeper === undefined)
+    return [...cleanup, node('create', spec.name, { type: 'create-container', spec }, 'not found')];
   const verdict = compare(spec, keeper, scope);
   switch (verdict.type) {
     case 'same':
@@ -61,17 +62,21 @@ function sortOut(
 ): { readonly keeper: ObservedContainer | undefined; readonly leftovers: readonly ObservedContainer[] } {
   const named = (wanted: string): ObservedContainer | undefined =>
     candidates.find((candidate) => candidate.name === wanted);
-  const others = candidates.filter((candidate) => ![`${name}${UNPROVEN}`, `${name}${REPLACED}`].includes(candidate.name));
+  const others = candidates.filter(
+    (candidate) => ![`${name}${UNPROVEN}`, `${name}${REPLACED}`].includes(candidate.name),
+  );
   const newest = others.toSorted((a, b) => b.createdAt - a.createdAt)[0];
   const keeper =
     named(name) ??
     newest ??
-    (named(`${name}${REPLACED}`) === undefined ? undefined : (named(`${name}${UNPROVEN}`) ?? named(`${name}${REPLACED}`)));
+    (named(`${name}${REPLACED}`) === undefined
+      ? undefined
+      : (named(`${name}${UNPROVEN}`) ?? named(`${name}${REPLACED}`)));
   return { keeper, leftovers: candidates.filter((candidate) => candidate !== keeper) };
 }
 
 /** Stop-first wherever two of them cannot live side by side, whatever the config prefers. */
-export function strategyOf(instance: InstanceSpec): RolloutStrategy {
+function strategyOf(instance: InstanceSpec): RolloutStrategy {
   if (instance.ports.length > 0 || instance.network === 'host' || instance.singleton) return 'recreate';
   return instance.rollout === 'proxy' ? 'start-first' : instance.rollout;
 }

@@ -10,7 +10,10 @@ export type WantedImage =
       readonly inputs: string;
       readonly version: string;
       /** Where the bytes come from; undefined when every host has them or the registry does. */
-      readonly origin: { readonly host: string; readonly isBuilt: boolean } | undefined;
+      readonly origin:
+        | { readonly host: string; readonly isBuilt: false }
+        | { readonly host: string; readonly isBuilt: true; readonly imageId: string }
+        | undefined;
     }
   | { readonly type: 'ref'; readonly source: RefSource };
 

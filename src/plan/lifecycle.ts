@@ -30,7 +30,14 @@ function nodesFor(verb: LifecycleVerb, { instance, spec }: Bound, container: Obs
   switch (verb) {
     case 'start':
       if (isRunning) return [];
-      return [{ ...at, id: `${instance.host}/${spec.name}/start`, action: { type: 'start-container', spec, id }, cause: 'asked to' }];
+      return [
+        {
+          ...at,
+          id: `${instance.host}/${spec.name}/start`,
+          action: { type: 'start-container', spec, id },
+          cause: 'asked to',
+        },
+      ];
     case 'stop':
       if (!isRunning && container.state !== 'paused') return [];
       return [
@@ -42,7 +49,14 @@ function nodesFor(verb: LifecycleVerb, { instance, spec }: Bound, container: Obs
         },
       ];
     case 'restart':
-      return [{ ...at, id: `${instance.host}/${spec.name}/restart`, action: { type: 'restart-container', spec, id }, cause: 'asked to' }];
+      return [
+        {
+          ...at,
+          id: `${instance.host}/${spec.name}/restart`,
+          action: { type: 'restart-container', spec, id },
+          cause: 'asked to',
+        },
+      ];
   }
 }
 

@@ -82,7 +82,7 @@ export function bindAll(input: PlanInput): {
 }
 
 /** The broker's password: the config's secret, else what the broker's host keeps, else a fresh one. */
-export function brokerPassword(input: Pick<PlanInput, 'desired' | 'hosts' | 'fresh'>): Secret {
+function brokerPassword(input: Pick<PlanInput, 'desired' | 'hosts' | 'fresh'>): Secret {
   const { broker } = input.desired;
   const kept = input.hosts.find((host) => host.name === broker?.host)?.state?.brokerPassword;
   return broker?.password ?? kept ?? input.fresh.brokerPassword;
@@ -152,9 +152,7 @@ function prepareNodes(host: ObservedHost, bound: readonly Bound[], input: PlanIn
 }
 
 export function candidatesOf(each: Bound, input: PlanInput): readonly ObservedContainer[] {
-  return each.host.containers.filter(
-    (container) => isOurs(container, input) && isOfInstance(container, each.instance),
-  );
+  return each.host.containers.filter((container) => isOurs(container, input) && isOfInstance(container, each.instance));
 }
 
 function isOurs(container: ObservedContainer, { desired }: PlanInput): boolean {
@@ -176,7 +174,9 @@ function orphanNodes(
   const late: PlanNode[] = [];
   for (const host of input.hosts) {
     const wanted = input.desired.instances.filter((instance) => instance.host === host.name);
-    const ports = new Set(bound.flatMap((each) => (each.host === host ? each.instance.ports.map((port) => port.port) : [])));
+    const ports = new Set(
+      bound.flatMap((each) => (each.host === host ? each.instance.ports.map((port) => port.port) : [])),
+    );
     for (const container of host.containers) {
       if (!isOurs(container, input) || wanted.some((instance) => isOfInstance(container, instance))) continue;
       const isInTheWay = container.ports.some((port) => ports.has(port.port));

@@ -22,7 +22,8 @@ function portProblems(host: ObservedHost, here: readonly Bound[], input: PlanInp
       const holder = host.containers.find((container) =>
         container.ports.some((taken) => taken.port === port.port && overlaps(taken.address, address)),
       );
-      if (holder !== undefined) return isOwned(holder, input) ? [] : [taken(port.port, instance.service, host, owner(holder))];
+      if (holder !== undefined)
+        return isOwned(holder, input) ? [] : [taken(port.port, instance.service, host, owner(holder))];
       const isListening = host.facts.listening.some(
         (socket) => socket.port === port.port && overlaps(socket.address, address),
       );

@@ -27,7 +27,9 @@ export function purgeContainers(desired: Desired, host: ObservedHost): readonly 
         id: `${host.name}/${container.name}/remove`,
         host: host.name,
         action: { type: 'remove-container', name: container.name, id: container.id, drainMs: 0 },
-        cause: isWanted(container, desired, host) ? 'left by an interrupted run' : 'no longer in the config, does not run',
+        cause: isWanted(container, desired, host)
+          ? 'left by an interrupted run'
+          : 'no longer in the config, does not run',
         after: [],
       },
     }));
@@ -65,7 +67,9 @@ export function purgeImages(desired: Desired, host: ObservedHost): readonly Purg
 }
 
 function belongsTo(image: ObservedImage, repository: string): boolean {
-  return [...image.tags, ...image.digests].every((tag) => tag.startsWith(`${repository}:`) || tag.startsWith(`${repository}@`));
+  return [...image.tags, ...image.digests].every(
+    (tag) => tag.startsWith(`${repository}:`) || tag.startsWith(`${repository}@`),
+  );
 }
 
 /** `dev`, `stable`: any tag of the repository that is not the image's own version. */

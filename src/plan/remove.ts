@@ -4,11 +4,19 @@ import type { Desired, ObservedHost } from '../core/state.ts';
 import { projectNetwork } from './bind.ts';
 
 /** Takes an environment off its hosts: by label, whatever the config says now. Data volumes stay unless asked for. */
-export function planRemove(desired: Desired, hosts: readonly ObservedHost[], options: { readonly volumes: boolean }): Plan {
+export function planRemove(
+  desired: Desired,
+  hosts: readonly ObservedHost[],
+  options: { readonly volumes: boolean },
+): Plan {
   return { nodes: hosts.flatMap((host) => removeNodes(desired, host, options)) };
 }
 
-function removeNodes(desired: Desired, host: ObservedHost, { volumes }: { readonly volumes: boolean }): readonly PlanNode[] {
+function removeNodes(
+  desired: Desired,
+  host: ObservedHost,
+  { volumes }: { readonly volumes: boolean },
+): readonly PlanNode[] {
   const isOwn = (labels: Readonly<Record<string, string>>): boolean =>
     labels[LABELS.project] === desired.project && labels[LABELS.environment] === desired.environment;
   const at = { host: host.name, cause: 'asked to' };
@@ -27,14 +35,32 @@ function removeNodes(desired: Desired, host: ObservedHost, { volumes }: { readon
       },
       after: [],
     }));
-  const chained = containers.map((node, index) => ({ ...node, after: containers.slice(0, index).map((each) => each.id) }));
+  const chained = containers.map((node, index) => ({
+    ...node,
+    after: containers.slice(0, index).map((each) => each.id),
+  }));
   const after = containers.map((node) => node.id);
   const networks = host.networks
     .filter((network) => isOwn(network.labels) && network.name === projectNetwork(desired))
-    .map((network): PlanNode => ({ ...at, id: `${host.name}/${network.name}/remove-network`, action: { type: 'remove-network', name: network.name }, after }));
+    .map((network): PlanNode => ({
+      ...at,
+      id: `${host.name}/${network.name}/remove-network`,
+      action: { type: 'remove-network', name: network.name },
+      after,
+    }));
   const removable = volumes ? host.volumes.filter((volume) => isOwn(volume.labels)) : [];
-  const data = removable.map((volume): PlanNode => ({ ...at, id: `${host.name}/${volume.name}/remove-volume`, action: { type: 'remove-volume', name: volume.name }, after }));
-  const images = ownImages(desired, host).map((image): PlanNode => ({ ...at, id: `${host.name}/${image.tags[0] ?? image.id}/remove-image`, action: { type: 'remove-image', ...image }, after }));
+  const data = removable.map((volume): PlanNode => ({
+    ...at,
+    id: `${host.name}/${volume.name}/remove-volume`,
+    action: { type: 'remove-volume', name: volume.name },
+    after,
+  }));
+  const images = ownImages(desired, host).map((image): PlanNode => ({
+    ...at,
+    id: `${host.name}/${image.tags[0] ?? image.id}/remove-image`,
+    action: { type: 'remove-image', ...image },
+    after,
+  }));
   return [...chained, ...networks, ...data, ...images];
 
   function phaseOf(labels: Readonly<Record<string, string>>): number {
@@ -47,7 +73,11 @@ function ownImages(
   desired: Desired,
   host: ObservedHost,
 ): readonly { readonly id: string; readonly tags: readonly string[]; readonly sizeBytes: number }[] {
-  const others = host.containers.filter((container) => container.labels[LABELS.environment] !== desired.environment || container.labels[LABELS.project] !== desired.project);
+  const others = host.containers.filter(
+    (container) =>
+      container.labels[LABELS.environment] !== desired.environment ||
+      container.labels[LABELS.project] !== desired.project,
+  );
   const inUse = new Set(others.map((container) => container.imageId));
   const isShared = others.some((container) => container.labels[LABELS.project] === desired.project);
   const repositories = desired.images.flatMap((source) => (source.type === 'build' ? [source.repository] : []));

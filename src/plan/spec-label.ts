@@ -101,7 +101,9 @@ function withoutValues(value: unknown): unknown {
 function secretsIn(value: unknown): readonly unknown[] {
   if (value instanceof Secret) return [value];
   if (typeof value === 'object' && value !== null) {
-    return Object.keys(value).toSorted().flatMap((key) => secretsIn(asRecord(value)[key]));
+    return Object.keys(value)
+      .toSorted()
+      .flatMap((key) => secretsIn(asRecord(value)[key]));
   }
   return [];
 }

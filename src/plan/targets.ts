@@ -20,11 +20,13 @@ export function selectInstances(desired: Desired, targets: readonly string[]): r
   return desired.instances.filter((instance) => matchers.some((matches) => matches(instance)));
 }
 
-export function matchTarget(target: string): (named: Named) => boolean {
+function matchTarget(target: string): (named: Named) => boolean {
   const [first = '', second, third] = target.split('/').map(globOf);
   if (second === undefined) return (named) => matches(first, named.host) || matches(first, named.service);
   return (named) =>
-    matches(first, named.host) && matches(second, named.service) && (third === undefined || matches(third, named.instance));
+    matches(first, named.host) &&
+    matches(second, named.service) &&
+    (third === undefined || matches(third, named.instance));
 }
 
 function unknownTarget(target: string, desired: Desired): CuError {

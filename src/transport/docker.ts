@@ -209,7 +209,7 @@ function messageIn(text: string): string {
   return text === '' ? 'the engine gave no reason' : text;
 }
 
-export function commandOf(request: DockerRequest): string {
+function commandOf(request: DockerRequest): string {
   return `${request.method} ${request.path}`;
 }
 

@@ -1,15 +1,17 @@
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CuError } from '../core/error.ts';
+import { onAbort, orAborted } from './abort.ts';
 import { lostConnection } from './errors.ts';
 import type { Described } from './errors.ts';
 import type { RunOptions, RunResult } from './host.ts';
 import type { Master } from './openssh-master.ts';
 import { quote } from './quote.ts';
-import { runLocal } from './run-local.ts';
+import { execute, runDeadline, runLocal } from './run-local.ts';
 import { createSemaphore } from './semaphore.ts';
 
 /** What is asked of the master by small ssh processes that share its connection. */
@@ -26,6 +28,14 @@ export interface Mux {
 const MAX_SESSIONS = 8;
 const REFUSED_FOR_MS = 10_000;
 const POLL_MS = 5;
+
+/** Ends the process group of each command that carries the mark, which comes in two parts so as not to carry it itself. */
+const END_GROUP = `
+for folder in /proc/[0-9]*; do
+  case "$(tr '\\0' ' ' <"$folder/cmdline" 2>/dev/null)" in
+    *": $1$2; "*) set -- "$1" "$2" $(sed 's/.*) //' "$folder/stat"); kill -TERM -- "-$5" ;;
+  esac
+done`;
 
 export interface MuxOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -126,29 +136,48 @@ export function createMux(master: Master, { env, described }: MuxOptions): Mux {
       throw new Error(failure.words === '' ? 'ssh opened no channel' : failure.words);
     });
 
+  /** ssh leaves a command running whose local end was killed; sshd gives it a process group of its own. */
+  const endRemote = async (mark: string): Promise<void> => {
+    const argv = ['sh', '-c', END_GROUP, 'sh', mark.slice(0, 8), mark.slice(8)];
+    await withLog((log) =>
+      execute(['ssh', ...common(log), 'cu', quote(argv)], { env: environment }, AbortSignal.timeout(5000)),
+    );
+  };
+  const runOnce = async (
+    argv: readonly string[],
+    options: RunOptions,
+    signal: AbortSignal,
+  ): Promise<RunResult | 'refused'> => {
+    const mark = randomBytes(8).toString('hex');
+    // ssh says 255 for a command that a signal killed: the shell around it says which.
+    const command = quote(['sh', '-c', `: ${mark}; "$@"; exit $?`, 'sh', ...argv]);
+    return withLog(async (log) => {
+      const off = onAbort(signal, () => void endRemote(mark).catch(() => undefined));
+      const result = await execute(['ssh', ...common(log), 'cu', command], { ...options, env: environment }, signal);
+      off();
+      if (result.exitCode !== 255 && result.signal === undefined) return result;
+      const failure = await failureIn(log);
+      if (failure.type === 'refused') return 'refused';
+      if (failure.type === 'lost') throw lostConnection(described, master.lost());
+      if (failure.type === 'failed') throw lostConnection(described, new Error(failure.words));
+      return result;
+    });
+  };
+
   return {
-    run: (argv, options) =>
-      inSession(options.signal, (release) =>
-        withLog(async (log) => {
-          // ssh says 255 for a command that a signal killed: the shell around it says which.
-          const command = quote(['sh', '-c', '"$@"; exit $?', 'sh', ...argv]);
-          const result = await runLocal(['ssh', ...common(log), 'cu', command], {
-            ...options,
-            host: described.name,
-            shownAs: argv[0] ?? '',
-            env: environment,
-            isDetached: true,
-          });
-          if (result.exitCode === 255 || result.signal !== undefined) {
-            const failure = await failureIn(log);
-            if (failure.type === 'refused') return 'refused';
-            if (failure.type === 'lost') throw lostConnection(described, master.lost());
-            if (failure.type === 'failed') throw lostConnection(described, new Error(failure.words));
-          }
-          release();
+    run: async (argv, options) => {
+      const deadline = runDeadline(argv, { ...options, host: described.name });
+      try {
+        const running = inSession(deadline.signal, async (release) => {
+          const result = await runOnce(argv, options, deadline.signal);
+          if (result !== 'refused') release();
           return result;
-        }),
-      ),
+        });
+        return await orAborted(running, deadline.signal);
+      } finally {
+        deadline.stop();
+      }
+    },
     open: (argv, signal) =>
       inSession(signal, async (release) => {
         const stream = await start(['cu', quote(argv)], signal);
@@ -166,7 +195,6 @@ export function createMux(master: Master, { env, described }: MuxOptions): Mux {
           host: described.name,
           timeoutMs: 15_000,
           env: environment,
-          isDetached: true,
         });
         return { ...done, failure: await failureIn(log) };
       });

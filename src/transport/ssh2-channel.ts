@@ -4,12 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, ClientChannel } from 'ssh2';
 import { CuError } from '../core/error.ts';
 import { onAbort } from './abort.ts';
-import { createDeadline } from './deadline.ts';
 import { asSshError } from './errors.ts';
 import { exitStatus } from './exit-status.ts';
 import type { RunOptions, RunResult } from './host.ts';
 import { quote } from './quote.ts';
-import { DEFAULT_RUN_MS } from './run-local.ts';
+import { runDeadline } from './run-local.ts';
 import { createSemaphore } from './semaphore.ts';
 
 /** Commands over one connection; sshd's MaxSessions (10) counts these, forwarded sockets are free (FACTS.md section 2). */
@@ -92,15 +91,7 @@ export async function runChannel(
   argv: readonly string[],
   options: RunOptions & { readonly host: string },
 ): Promise<RunResult> {
-  const [program = ''] = argv;
-  const timeoutMs = options.timeoutMs ?? DEFAULT_RUN_MS;
-  const deadline = createDeadline({
-    timeoutMs,
-    signal: options.signal,
-    onTimeout: () =>
-      new CuError('TIMEOUT', `${program} did not end within ${Math.round(timeoutMs / 1000)} s`, { host: options.host }),
-    onCancel: () => new CuError('CANCELLED', `${program} was interrupted`, { host: options.host }),
-  });
+  const deadline = runDeadline(argv, options);
   try {
     const channel = await sessions.exec(quote(argv), deadline.signal);
     return await finish(channel, options, deadline.signal);

@@ -33,7 +33,11 @@ afterAll(() => scenario[Symbol.asyncDispose]());
 
 async function snapshot(): Promise<string> {
   const found = await Promise.all(['host1', 'host2'].map((host) => scenario.containers(host)));
-  return found.flat().map(({ id, name, state }) => `${name} ${id.slice(0, 12)} ${state}`).toSorted().join('\n');
+  return found
+    .flat()
+    .map(({ id, name, state }) => `${name} ${id.slice(0, 12)} ${state}`)
+    .toSorted()
+    .join('\n');
 }
 
 async function siteAnswer(): Promise<string> {
@@ -53,13 +57,16 @@ test('a container that crashes at its start gives its port back to the old one',
   expect(siteLine(await snapshot())).toBe(siteLine(before));
   expect(await snapshot()).not.toMatch(/-(new|old) /);
   expect(result.all).toContain('cannot find the model file');
-  expect(result.all).toContain('code 7');
+  expect(result.all).toContain('exit code 7');
   expect(result.all).toMatch(/old container was put back and runs/);
 });
 
 test('a server that never listens leaves the old one serving, after its own timeout', async () => {
   const before = siteLine(await snapshot());
-  await scenario.write('app.sh', "trap 'exit 0' TERM INT\necho listening on nothing at all\nwhile true; do sleep 1 & wait $!; done\n");
+  await scenario.write(
+    'app.sh',
+    "trap 'exit 0' TERM INT\necho listening on nothing at all\nwhile true; do sleep 1 & wait $!; done\n",
+  );
 
   const result = await scenario.cu('deploy');
 
@@ -73,7 +80,10 @@ test('a server that never listens leaves the old one serving, after its own time
 test('a server that answers 500 leaves the old one serving, and the status is told', async () => {
   const before = siteLine(await snapshot());
   const answer = 'printf "HTTP/1.0 500 Oops\\r\\nContent-Length: 0\\r\\n\\r\\n"';
-  await scenario.write('app.sh', `trap 'exit 0' TERM INT\necho the database is away\nnc -lk -p $CU_PORT -e sh -c '${answer}' &\nwhile true; do sleep 1 & wait $!; done\n`);
+  await scenario.write(
+    'app.sh',
+    `trap 'exit 0' TERM INT\necho the database is away\nnc -ll -p $CU_PORT -e sh -c 'read line; ${answer}' &\nwhile true; do sleep 1 & wait $!; done\n`,
+  );
 
   const result = await scenario.cu('deploy');
 
@@ -96,7 +106,10 @@ test('a command that the image lacks leaves the old ones serving, with and witho
   expect(await snapshot()).toBe(before);
   expect(jobs.all).toContain('celeryy');
 
-  await scenario.write('cu.config.yaml', config.replace('kind: webserver, image: app,', 'kind: webserver, image: app, command: [gunicornn],'));
+  await scenario.write(
+    'cu.config.yaml',
+    config.replace('kind: webserver, image: app,', 'kind: webserver, image: app, command: [gunicornn],'),
+  );
   const site = await scenario.cu('deploy');
 
   expect(site.exitCode, site.all).toBe(4);
@@ -119,15 +132,21 @@ test('a start-first container that crashes leaves the old ones untouched on ever
 
 test('a failing build leaves every host as it was and shows the step that failed', async () => {
   const before = await snapshot();
-  const images = await scenario.docker('host1', 'images', '-aq', '--no-trunc');
-  await scenario.write('Dockerfile', `${DOCKERFILE}RUN echo compiling the parser; echo missing semicolon >&2; exit 9\n`);
+  const images = await scenario.docker('host1', 'images', '-q', 'e2e-fail-broken');
+  await scenario.write(
+    'Dockerfile',
+    `${DOCKERFILE}RUN echo compiling the parser; echo missing semicolon >&2; exit 9\n`,
+  );
 
   const result = await scenario.cu('deploy');
 
   expect(result.exitCode, result.all).toBe(4);
   expect(await snapshot()).toBe(before);
   expect((await scenario.docker('host1', 'images', '-q', 'e2e-fail-broken')).split('\n').toSorted()).toEqual(
-    (await scenario.docker('host1', 'images', '-q', 'e2e-fail-broken')).split('\n').filter((id) => images.includes(id)).toSorted(),
+    (await scenario.docker('host1', 'images', '-q', 'e2e-fail-broken'))
+      .split('\n')
+      .filter((id) => images.includes(id))
+      .toSorted(),
   );
   expect(result.all).toContain('missing semicolon');
   expect(result.all).toMatch(/RUN echo compiling the parser/);

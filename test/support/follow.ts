@@ -14,6 +14,8 @@ export interface FollowedCu {
   readonly lines: readonly CuLine[];
   /** Resolves as soon as a line is such; fails when cu ends without one. */
   until(isIt: (line: CuLine) => boolean): Promise<void>;
+  /** What it has said to people so far. */
+  stderr(): string;
   kill(signal: 'SIGINT' | 'SIGKILL'): void;
   /** Whatever its exit code was; undefined after SIGKILL. */
   readonly ended: Promise<{ readonly exitCode: number | undefined; readonly all: string }>;
@@ -23,6 +25,8 @@ export interface FollowedCu {
 export function followCu(scenario: Scenario, options: CuOptions, ...argv: readonly string[]): FollowedCu {
   const running = scenario.start(options, '--json', ...argv);
   const lines: CuLine[] = [];
+  let said = '';
+  running.stderr.on('data', (chunk: Buffer) => (said += chunk.toString('utf8')));
   const listeners = new Set<(line: CuLine | undefined) => void>();
   const reader = createInterface({ input: running.stdout });
   reader.on('line', (text) => {
@@ -41,12 +45,14 @@ export function followCu(scenario: Scenario, options: CuOptions, ...argv: readon
         const listener = (line: CuLine | undefined): void => {
           if (line !== undefined && !isIt(line)) return;
           listeners.delete(listener);
-          if (line === undefined) reject(new Error(`cu ended before the moment came:\n${JSON.stringify(lines, undefined, 1)}`));
+          if (line === undefined)
+            reject(new Error(`cu ended before the moment came:\n${JSON.stringify(lines, undefined, 1)}`));
           else resolve();
         };
         listeners.add(listener);
         if (lines.some(isIt)) listener(lines.find(isIt));
       }),
+    stderr: () => said,
     kill: (signal) => void running.kill(signal),
     ended,
   };

@@ -116,11 +116,25 @@ export async function startScenario(options: ScenarioOptions): Promise<Scenario>
     read: (path) => readFile(join(directory, path), 'utf8'),
     docker,
     containers: async (host) => {
-      const text = await docker(host, 'ps', '-a', '--no-trunc', '--filter', `label=cu.project=${options.project}`, '--filter', 'label=cu.service', '--format', '{{.ID}} {{.Names}} {{.State}}');
-      return text.split('\n').filter((line) => line !== '').map((line) => {
-        const [id = '', name = '', state = ''] = line.split(' ');
-        return { id, name, state };
-      });
+      const text = await docker(
+        host,
+        'ps',
+        '-a',
+        '--no-trunc',
+        '--filter',
+        `label=cu.project=${options.project}`,
+        '--filter',
+        'label=cu.service',
+        '--format',
+        '{{.ID}} {{.Names}} {{.State}}',
+      );
+      return text
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => {
+          const [id = '', name = '', state = ''] = line.split(' ');
+          return { id, name, state };
+        });
     },
     [Symbol.asyncDispose]: async () => {
       for (const host of testbed.hosts) await wipe(testbed, host.name, options.project);
@@ -132,7 +146,14 @@ export async function startScenario(options: ScenarioOptions): Promise<Scenario>
 export type RunningCu = ReturnType<typeof startCu>;
 
 function startCu(cwd: string, env: Readonly<Record<string, string>>, argv: readonly string[]) {
-  return execa('node', [CU, ...argv], { cwd, env: { ...env }, extendEnv: false, reject: false, all: true, stdin: 'ignore' });
+  return execa('node', [CU, ...argv], {
+    cwd,
+    env: { ...env },
+    extendEnv: false,
+    reject: false,
+    all: true,
+    stdin: 'ignore',
+  });
 }
 
 /** Asks again until it holds; the last failure is what the test fails with. */
@@ -150,7 +171,9 @@ export async function eventually<T>(check: () => Promise<T> | T, timeoutMs = 30_
 
 function configText({ project, config, user = 'deploy', hosts }: ScenarioOptions, testbed: Testbed): string {
   const used = testbed.hosts.filter((host) => hosts === undefined || hosts.includes(host.name));
-  const lines = used.map((host) => `  ${host.name}: { address: ${host.address}, port: ${host.port}, advertise: ${host.address} }`);
+  const lines = used.map(
+    (host) => `  ${host.name}: { address: ${host.address}, port: ${host.port}, advertise: ${host.address} }`,
+  );
   const known = JSON.stringify(used.flatMap((host) => host.hostKeyLines));
   return [
     `project: ${project}`,

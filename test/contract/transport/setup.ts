@@ -124,7 +124,8 @@ export async function startSshd(
     hostKeyLines: host.hostKeyLines.map((line) => line.replace(host.address, `[${host.address}]:${port}`)),
     connections: async () => Number(await shell(`ss -Htn state established '( sport = :${port} )' | wc -l`)),
     signal: async (name) => void (await shell(`kill -${name} ${all}; true`)),
-    [Symbol.asyncDispose]: async () => void (await shell(`kill -CONT ${all}; kill -KILL ${all}; rm -f ${pidFile}; true`)),
+    [Symbol.asyncDispose]: async () =>
+      void (await shell(`kill -CONT ${all}; kill -KILL ${all}; rm -f ${pidFile}; true`)),
   };
 }
 

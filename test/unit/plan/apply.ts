@@ -10,7 +10,8 @@ import type { PlanInput } from '../../../src/plan/input.ts';
 /** What the hosts would be after a plan was carried out: a model of the executor for properties of the planner. */
 export function applyPlan(input: PlanInput, nodes: readonly PlanNode[]): readonly ObservedHost[] {
   let hosts = input.hosts;
-  for (const node of nodes) hosts = hosts.map((host) => (host.name === node.host ? applyNode(input, host, node) : host));
+  for (const node of nodes)
+    hosts = hosts.map((host) => (host.name === node.host ? applyNode(input, host, node) : host));
   return hosts;
 }
 
@@ -27,11 +28,16 @@ function applyNode(input: PlanInput, host: ObservedHost, { action }: PlanNode): 
       const present = wanted === undefined ? undefined : imageOnHost(host, wanted);
       return {
         ...host,
-        images: host.images.map((image) => (image.id === present?.id ? { ...image, tags: [...new Set([...image.tags, ...action.tags])] } : image)),
+        images: host.images.map((image) =>
+          image.id === present?.id ? { ...image, tags: [...new Set([...image.tags, ...action.tags])] } : image,
+        ),
       };
     }
     case 'init-state':
-      return { ...host, state: { specKey: action.specKey, brokerPassword: action.brokerPassword ?? host.state?.brokerPassword } };
+      return {
+        ...host,
+        state: { specKey: action.specKey, brokerPassword: action.brokerPassword ?? host.state?.brokerPassword },
+      };
     case 'create-network':
       return { ...host, networks: [...host.networks, { id: action.name, name: action.name, labels: {} }] };
     case 'create-volume':
@@ -45,12 +51,17 @@ function applyNode(input: PlanInput, host: ObservedHost, { action }: PlanNode): 
     case 'restart-container':
       return {
         ...host,
-        containers: host.containers.map((each) => (each.id === action.id ? { ...made(input, host, action.spec), id: each.id } : each)),
+        containers: host.containers.map((each) =>
+          each.id === action.id ? { ...made(input, host, action.spec), id: each.id } : each,
+        ),
       };
     case 'remove-container':
       return { ...host, containers: without(action.id) };
     case 'stop-container':
-      return { ...host, containers: host.containers.map((each) => (each.id === action.id ? { ...each, state: 'exited' } : each)) };
+      return {
+        ...host,
+        containers: host.containers.map((each) => (each.id === action.id ? { ...each, state: 'exited' } : each)),
+      };
     case 'push-image':
     case 'remove-image':
     case 'remove-network':
@@ -92,7 +103,11 @@ function imageOf(input: PlanInput, name: string): ObservedHost['images'][number]
     : {
         ...common,
         tags: [`${wanted.source.repository}:${wanted.version}`],
-        labels: { [LABELS.inputs]: wanted.inputs, [LABELS.version]: wanted.version, [LABELS.project]: input.desired.project },
+        labels: {
+          [LABELS.inputs]: wanted.inputs,
+          [LABELS.version]: wanted.version,
+          [LABELS.project]: input.desired.project,
+        },
       };
 }
 

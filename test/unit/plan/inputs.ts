@@ -77,7 +77,16 @@ export const FACTS: HostFacts = {
 };
 
 export function observedHost(overrides: Partial<ObservedHost> = {}): ObservedHost {
-  return { name: 'web-1', facts: FACTS, containers: [], images: [], networks: [], volumes: [], state: undefined, ...overrides };
+  return {
+    name: 'web-1',
+    facts: FACTS,
+    containers: [],
+    images: [],
+    networks: [],
+    volumes: [],
+    state: undefined,
+    ...overrides,
+  };
 }
 
 export function appImage(inputs = 'inputs-1', version = 'r1'): WantedImage {
@@ -95,7 +104,7 @@ export function appImage(inputs = 'inputs-1', version = 'r1'): WantedImage {
     on: 'local',
     keep: 3,
   };
-  return { type: 'build', source, inputs, version, origin: { host: 'local', isBuilt: true } };
+  return { type: 'build', source, inputs, version, origin: { host: 'local', isBuilt: true, imageId: 'sha256:built' } };
 }
 
 export interface Parts {
@@ -106,7 +115,13 @@ export interface Parts {
   readonly isWhole?: boolean;
 }
 
-export function planInput({ instances = [instance()], hosts, image = appImage(), broker, isWhole = true }: Parts = {}): PlanInput {
+export function planInput({
+  instances = [instance()],
+  hosts,
+  image = appImage(),
+  broker,
+  isWhole = true,
+}: Parts = {}): PlanInput {
   const names = [...new Set(instances.map((each) => each.host))];
   const observed = hosts ?? names.map((name) => observedHost({ name }));
   const desired: Desired = {

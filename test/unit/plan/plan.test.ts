@@ -1,28 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { describe as describePlan } from '../../../src/core/describe.ts';
 import { LABELS } from '../../../src/core/state.ts';
-import type { InstanceSpec } from '../../../src/core/state.ts';
 import { plan } from '../../../src/plan/plan.ts';
 import type { PlanInput } from '../../../src/plan/input.ts';
-import { applyPlan, someSecret } from './apply.ts';
+import { someSecret } from './apply.ts';
 import { appImage, container, FACTS, instance, observedHost, planInput } from './inputs.ts';
-import type { Parts } from './inputs.ts';
-
-/** The input after its own plan was carried out. */
-function deployed(parts: Parts = {}): PlanInput {
-  const input = planInput(parts);
-  return { ...input, hosts: applyPlan(input, plan(input).plan.nodes) };
-}
-
-function steps(input: PlanInput): readonly string[] {
-  return plan(input).plan.nodes.map(({ id, cause }) => `${id}: ${cause}`);
-}
-
-/** The same hosts, asked for something else. */
-function asked(input: PlanInput, change: Partial<InstanceSpec>): PlanInput {
-  const instances = input.instances.map((each) => ({ ...each, ...change }));
-  return { ...input, instances, desired: { ...input.desired, instances } };
-}
+import { asked, deployed, steps } from './steps.ts';
 
 describe('a first deploy', () => {
   test('prepares the host before it creates containers', () => {
@@ -54,9 +37,15 @@ describe('a first deploy', () => {
       ],
     });
 
-    const order = plan(input).plan.nodes.filter((node) => node.action.type === 'create-container').map((node) => node.id);
+    const order = plan(input)
+      .plan.nodes.filter((node) => node.action.type === 'create-container')
+      .map((node) => node.id);
 
-    expect(order).toEqual(['web-1/shop-dev-broker-1/create', 'web-1/shop-dev-worker-1/create', 'web-1/shop-dev-site-1/create']);
+    expect(order).toEqual([
+      'web-1/shop-dev-broker-1/create',
+      'web-1/shop-dev-worker-1/create',
+      'web-1/shop-dev-site-1/create',
+    ]);
   });
 });
 
@@ -88,14 +77,24 @@ describe('a second deploy', () => {
   });
 
   test('sees a secret that changed, and shows neither value', () => {
-    const input = asked(deployed({ instances: [instance({ secrets: [someSecret('old')] })] }), { secrets: [someSecret('new')] });
+    const input = asked(deployed({ instances: [instance({ secrets: [someSecret('old')] })] }), {
+      secrets: [someSecret('new')],
+    });
 
     expect(steps(input)).toEqual(['web-1/shop-dev-web-1/replace: secrets changed']);
     expect(JSON.stringify(plan(input))).not.toMatch(/"(old|new)"/);
   });
 
   test('a health check that changed restarts nothing', () => {
-    const health = { type: 'tcp', port: 80, intervalMs: 1, timeoutMs: 1, retries: 0, startPeriodMs: 0, stableMs: 0 } as const;
+    const health = {
+      type: 'tcp',
+      port: 80,
+      intervalMs: 1,
+      timeoutMs: 1,
+      retries: 0,
+      startPeriodMs: 0,
+      stableMs: 0,
+    } as const;
 
     expect(steps(asked(deployed(), { health }))).toEqual([]);
   });
@@ -118,76 +117,6 @@ describe('a second deploy', () => {
   });
 });
 
-describe('drift', () => {
-  const changed = (change: Parameters<typeof container>[0]): PlanInput => {
-    const input = deployed();
-    const hosts = input.hosts.map((host) => ({ ...host, containers: host.containers.map((each) => ({ ...each, ...change })) }));
-    return { ...input, hosts };
-  };
-
-  test.each([
-    ['stopped', { state: 'exited', exitCode: 137 }, 'start: stopped (exit code 137)'],
-    ['paused', { state: 'paused' }, 'start: paused by hand'],
-    ['half made', { state: 'created' }, 'replace: left half made by an interrupted run'],
-    ['crash-looping', { state: 'restarting', restartCount: 4 }, 'replace: restarts over and over (4 times)'],
-    ['renamed', { name: 'mine' }, 'update: renamed by hand, was mine'],
-    ['off its network', { networks: ['bridge'] }, 'replace: taken off network shop-dev by hand'],
-  ] as const)('a container that is %s is mended', (_name, change, step) => {
-    expect(steps(changed(change))).toEqual([`web-1/shop-dev-web-1/${step}`]);
-  });
-
-  test('limits that were changed by hand are put back without a restart', () => {
-    const limits = { memoryBytes: 5e8, nanoCpus: 0, cpuset: '', pids: 0, restart: 'no' };
-
-    expect(steps(changed({ limits }))).toEqual([
-      'web-1/shop-dev-web-1/update: changed by hand: memory is 500 MB, wanted unlimited, restart is no, wanted unless-stopped',
-    ]);
-  });
-
-  test('a container that was removed is made again', () => {
-    const input = deployed();
-
-    expect(steps({ ...input, hosts: input.hosts.map((host) => ({ ...host, containers: [] })) })).toEqual([
-      'web-1/shop-dev-web-1/create: not found',
-    ]);
-  });
-
-  test('an unproven container beside the proven one is removed', () => {
-    const input = deployed();
-    const hosts = input.hosts.map((host) => ({
-      ...host,
-      containers: host.containers.flatMap((each) => [each, { ...each, id: 'half', name: `${each.name}-new` }]),
-    }));
-
-    expect(steps({ ...input, hosts })).toEqual(['web-1/shop-dev-web-1-new/remove: left by an interrupted run']);
-  });
-
-  test('cut between the two renames, the proven one takes its name', () => {
-    const input = deployed();
-    const hosts = input.hosts.map((host) => ({
-      ...host,
-      containers: host.containers.flatMap((each) => [
-        { ...each, id: 'old', name: `${each.name}-old`, labels: { ...each.labels, [LABELS.spec]: 'v1 env=other' } },
-        { ...each, id: 'new', name: `${each.name}-new` },
-      ]),
-    }));
-
-    expect(steps({ ...input, hosts })).toEqual([
-      'web-1/shop-dev-web-1-old/remove: left by an interrupted run',
-      'web-1/shop-dev-web-1/update: renamed by hand, was shop-dev-web-1-new',
-    ]);
-  });
-
-  test('an unreadable key of the secrets restarts nothing', () => {
-    const input = deployed({ instances: [instance({ secrets: [someSecret('s')] })] });
-    const hosts = input.hosts.map((host) => ({ ...host, state: undefined, volumes: [{ name: 'shop-dev-state', labels: {} }] }));
-
-    expect(steps({ ...input, hosts, fresh: { ...input.fresh, specKey: someSecret('another key') } })).toEqual([
-      'web-1/shop-dev-state/state: its container was removed',
-    ]);
-  });
-});
-
 describe('what is not ours', () => {
   test('is never touched, whatever it is called', () => {
     const foreign = container({ id: 'foreign', name: 'shop-dev-other-1' });
@@ -207,7 +136,11 @@ describe('what is not ours', () => {
 
   test('a port that another project holds is named with its holder', () => {
     const labels = { [LABELS.project]: 'other', [LABELS.environment]: 'stable' };
-    const holder = container({ name: 'other-web', labels, ports: [{ address: '0.0.0.0', port: 80, containerPort: 80 }] });
+    const holder = container({
+      name: 'other-web',
+      labels,
+      ports: [{ address: '0.0.0.0', port: 80, containerPort: 80 }],
+    });
     const ports = [{ bind: 'eth1', port: 80, containerPort: 8000 }];
 
     const input = planInput({ instances: [instance({ ports })], hosts: [observedHost({ containers: [holder] })] });
@@ -223,14 +156,21 @@ describe('what is not ours', () => {
 
     const input = planInput({ instances: [instance({ ports })], hosts: [observedHost({ facts })] });
 
-    expect(plan(input).problems.map((problem) => problem.message)).toEqual(['port 80 for web is taken by a process of the host']);
+    expect(plan(input).problems.map((problem) => problem.message)).toEqual([
+      'port 80 for web is taken by a process of the host',
+    ]);
   });
 });
 
 describe('what the config no longer has', () => {
   const withOrphan = (service: string): PlanInput => {
     const input = deployed();
-    const labels = { [LABELS.project]: 'shop', [LABELS.environment]: 'dev', [LABELS.service]: service, [LABELS.instance]: '2' };
+    const labels = {
+      [LABELS.project]: 'shop',
+      [LABELS.environment]: 'dev',
+      [LABELS.service]: service,
+      [LABELS.instance]: '2',
+    };
     const orphan = container({ id: 'o', name: `shop-dev-${service}-2`, labels });
     return { ...input, hosts: input.hosts.map((host) => ({ ...host, containers: [...host.containers, orphan] })) };
   };

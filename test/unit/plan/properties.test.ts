@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { array, assert, boolean, constantFrom, property, record, uniqueArray } from 'fast-check';
 import { expect, test } from 'vitest';
 import { LABELS } from '../../../src/core/state.ts';
 import type { InstanceSpec, ObservedHost } from '../../../src/core/state.ts';
@@ -8,44 +8,42 @@ import { container, instance, observedHost, planInput } from './inputs.ts';
 
 const HOSTS = ['a', 'b', 'c'] as const;
 
-const instances = fc
-  .uniqueArray(
-    fc.record({
-      host: fc.constantFrom(...HOSTS),
-      service: fc.constantFrom('broker', 'worker', 'site'),
-      name: fc.constantFrom('1', '2', 'big'),
-      mode: fc.constantFrom('x', 'y'),
-      hasVolume: fc.boolean(),
+const instances = uniqueArray(
+  record({
+    host: constantFrom(...HOSTS),
+    service: constantFrom('broker', 'worker', 'site'),
+    name: constantFrom('1', '2', 'big'),
+    mode: constantFrom('x', 'y'),
+    hasVolume: boolean(),
+  }),
+  { selector: ({ host, service, name }) => `${host}/${service}/${name}`, minLength: 1, maxLength: 8 },
+).map((all): readonly InstanceSpec[] =>
+  all.map(({ host, service, name, mode, hasVolume }) =>
+    instance({
+      host,
+      service,
+      instance: name,
+      env: { MODE: mode },
+      phase: { broker: 0, worker: 10, site: 20 }[service] ?? 10,
+      mounts: hasVolume ? [{ type: 'volume', name: `shop-dev-${service}`, target: '/data', readOnly: false }] : [],
     }),
-    { selector: ({ host, service, name }) => `${host}/${service}/${name}`, minLength: 1, maxLength: 8 },
-  )
-  .map((all): readonly InstanceSpec[] =>
-    all.map(({ host, service, name, mode, hasVolume }) =>
-      instance({
-        host,
-        service,
-        instance: name,
-        env: { MODE: mode },
-        phase: { broker: 0, worker: 10, site: 20 }[service] ?? 10,
-        mounts: hasVolume ? [{ type: 'volume', name: `shop-dev-${service}`, target: '/data', readOnly: false }] : [],
-      }),
-    ),
-  );
+  ),
+);
 
 /** Containers as any past may have left them: ours, half ours, and foreign ones. */
-const leftovers = fc.array(
-  fc.record({
-    host: fc.constantFrom(...HOSTS),
-    service: fc.constantFrom('broker', 'worker', 'site', 'gone'),
-    name: fc.constantFrom('1', '2', 'big'),
-    suffix: fc.constantFrom('', '-new', '-old'),
-    state: fc.constantFrom('running', 'exited', 'created', 'paused', 'restarting'),
-    isForeign: fc.boolean(),
+const leftovers = array(
+  record({
+    host: constantFrom(...HOSTS),
+    service: constantFrom('broker', 'worker', 'site', 'gone'),
+    name: constantFrom('1', '2', 'big'),
+    suffix: constantFrom('', '-new', '-old'),
+    state: constantFrom('running', 'exited', 'created', 'paused', 'restarting'),
+    isForeign: boolean(),
   }),
   { maxLength: 8 },
 );
 
-const worlds = fc.record({ instances, leftovers }).map((world) => {
+const worlds = record({ instances, leftovers }).map((world) => {
   const hosts = HOSTS.map((name): ObservedHost => {
     const here = world.leftovers.filter((each) => each.host === name);
     const unique = [...new Map(here.map((each) => [`${each.service}-${each.name}${each.suffix}`, each])).values()];
@@ -73,8 +71,8 @@ const worlds = fc.record({ instances, leftovers }).map((world) => {
 });
 
 test('applying a plan leaves nothing to plan', () => {
-  fc.assert(
-    fc.property(worlds, (input) => {
+  assert(
+    property(worlds, (input) => {
       const hosts = applyPlan(input, plan(input).plan.nodes);
 
       expect(plan({ ...input, hosts }).plan.nodes.map((node) => `${node.id} ${node.cause}`)).toEqual([]);
@@ -84,8 +82,8 @@ test('applying a plan leaves nothing to plan', () => {
 });
 
 test('every step follows what it waits for, and each has its own name', () => {
-  fc.assert(
-    fc.property(worlds, (input) => {
+  assert(
+    property(worlds, (input) => {
       const seen = new Set<string>();
       for (const node of plan(input).plan.nodes) {
         expect(node.after.filter((id) => !seen.has(id))).toEqual([]);
@@ -98,8 +96,8 @@ test('every step follows what it waits for, and each has its own name', () => {
 });
 
 test('a plan never touches what has no label of the project', () => {
-  fc.assert(
-    fc.property(worlds, (input) => {
+  assert(
+    property(worlds, (input) => {
       const foreign = input.hosts.flatMap((host) =>
         host.containers.filter((each) => each.labels[LABELS.project] === undefined).map((each) => each.id),
       );
@@ -113,18 +111,24 @@ test('a plan never touches what has no label of the project', () => {
 });
 
 test('no two steps write the same container without an edge between them', () => {
-  fc.assert(
-    fc.property(worlds, (input) => {
+  assert(
+    property(worlds, (input) => {
       const { nodes } = plan(input).plan;
       const makers = nodes.filter((node) => 'spec' in node.action);
       for (const maker of makers) {
         const name = 'spec' in maker.action ? maker.action.spec.name : '';
         const removals = nodes.filter(
           ({ host, action }) =>
-            host === maker.host && action.type === 'remove-container' && [name, `${name}-new`, `${name}-old`].includes(action.name),
+            host === maker.host &&
+            action.type === 'remove-container' &&
+            [name, `${name}-new`, `${name}-old`].includes(action.name),
         );
         for (const removal of removals) expect(isBefore(nodes, removal.id, maker.id)).toBe(true);
-        expect(makers.filter((other) => other.host === maker.host && 'spec' in other.action && other.action.spec.name === name)).toHaveLength(1);
+        expect(
+          makers.filter(
+            (other) => other.host === maker.host && 'spec' in other.action && other.action.spec.name === name,
+          ),
+        ).toHaveLength(1);
       }
     }),
     { numRuns: 300 },
@@ -132,8 +136,8 @@ test('no two steps write the same container without an edge between them', () =>
 });
 
 test('the same inputs in another order give the same plan', () => {
-  fc.assert(
-    fc.property(worlds, (input) => {
+  assert(
+    property(worlds, (input) => {
       const mirrored = {
         ...input,
         instances: input.instances.toReversed(),
@@ -141,7 +145,9 @@ test('the same inputs in another order give the same plan', () => {
         hosts: input.hosts.toReversed().map((host) => ({ ...host, containers: host.containers.toReversed() })),
       };
       const text = (each: typeof input): readonly string[] =>
-        plan(each).plan.nodes.map(({ id, cause, after }) => `${id} ${cause} ${after.toSorted().join()}`).toSorted();
+        plan(each)
+          .plan.nodes.map(({ id, cause, after }) => `${id} ${cause} ${after.toSorted().join()}`)
+          .toSorted();
 
       expect(text(mirrored)).toEqual(text(input));
     }),
