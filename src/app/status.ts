@@ -1,30 +1,14 @@
-import { z } from 'zod/mini';
 import { LABELS } from '../core/state.ts';
 import type { CuError } from '../core/error.ts';
 import type { ObservedContainer, ObservedHost } from '../core/state.ts';
-import { plan } from '../plan/plan.ts';
-import type { Host } from '../transport/host.ts';
+import type { ContainerSpec } from '../core/container.ts';
+import { bindAll, plan } from '../plan/plan.ts';
 import type { StatusRow } from '../render/status-text.ts';
 import type { Context } from './context.ts';
 import { prepare } from './prepare.ts';
 import type { Prepared } from './prepare.ts';
-
-const stats = z.object({
-  cpu_stats: z.object({
-    cpu_usage: z.object({ total_usage: z.number() }),
-    system_cpu_usage: z.optional(z.number()),
-    online_cpus: z.optional(z.number()),
-  }),
-  precpu_stats: z.object({
-    cpu_usage: z.object({ total_usage: z.number() }),
-    system_cpu_usage: z.optional(z.number()),
-  }),
-  memory_stats: z.object({
-    usage: z.optional(z.number()),
-    limit: z.optional(z.number()),
-    stats: z.optional(z.record(z.string(), z.number())),
-  }),
-});
+import { readStats } from './stats.ts';
+import { askHealth } from './ask-health.ts';
 
 export interface StatusResult {
   readonly rows: readonly StatusRow[];
@@ -47,23 +31,31 @@ export async function status(context: Context, targets: readonly string[]): Prom
     const key = `${node.host}/${node.action.spec.name}`;
     drift.set(key, [...(drift.get(key) ?? []), node.cause]);
   }
+  const specs = new Map(bindAll(prepared.input).bound.map(({ host, spec }) => [`${host.name}/${spec.name}`, spec]));
   const rows = await Promise.all([
-    ...prepared.instances.map((instance) =>
-      rowOf(context, prepared, instance, drift.get(`${instance.host}/${instance.containerName}`) ?? []),
-    ),
+    ...prepared.instances.map((instance) => {
+      const key = `${instance.host}/${instance.containerName}`;
+      return rowOf(context, prepared, instance, { drift: drift.get(key) ?? [], spec: specs.get(key) });
+    }),
     ...orphans(prepared).map(({ host, container }) =>
-      rowFor(context, prepared, host, container, ['not in the config']),
+      rowFor(context, prepared, { host, container }, { drift: ['not in the config'], spec: undefined }),
     ),
   ]);
   for (const problem of problems) context.emit({ type: 'warning', host: problem.host, text: problem.message });
   return { rows, unreachable: prepared.unreachable };
 }
 
+/** What the config and the plan say about an instance; an orphan has no spec. */
+interface Known {
+  readonly drift: readonly string[];
+  readonly spec: ContainerSpec | undefined;
+}
+
 async function rowOf(
   context: Context,
   prepared: Prepared,
   instance: Prepared['instances'][number],
-  drift: readonly string[],
+  known: Known,
 ): Promise<StatusRow> {
   const host = prepared.observed.find((each) => each.name === instance.host);
   const container = host?.containers
@@ -82,30 +74,31 @@ async function rowOf(
       memoryBytes: undefined,
       memoryLimitBytes: undefined,
       ports: [],
-      drift: host === undefined ? [] : drift,
+      drift: host === undefined ? [] : known.drift,
     };
   }
-  return rowFor(context, prepared, host, container, drift);
+  return rowFor(context, prepared, { host, container }, known);
 }
 
 async function rowFor(
   context: Context,
   prepared: Prepared,
-  host: ObservedHost,
-  container: ObservedContainer,
-  drift: readonly string[],
+  { host, container }: { readonly host: ObservedHost; readonly container: ObservedContainer },
+  { drift, spec }: Known,
 ): Promise<StatusRow> {
   const at = prepared.session.hosts.get(host.name);
-  const usage =
-    at === undefined || container.state !== 'running' ? undefined : await readStats(context, at, container.id);
   const isRunning = container.state === 'running';
+  const [usage, health] =
+    at === undefined || !isRunning
+      ? [undefined, container.health]
+      : await Promise.all([readStats(context, at, container.id), askHealth(context, at, { container, spec })]);
   return {
     host: host.name,
     service: container.labels[LABELS.service] ?? '',
     instance: container.labels[LABELS.instance] ?? '',
-    version: container.labels[LABELS.version] ?? container.imageName,
+    version: container.labels[LABELS.version] ?? imageName(host, container),
     state: container.state,
-    health: container.health,
+    health,
     uptimeMs:
       isRunning && container.startedAt !== undefined
         ? Math.max(0, context.now() + host.facts.clockOffsetMs - container.startedAt)
@@ -123,29 +116,9 @@ async function rowFor(
   };
 }
 
-/** As `docker stats` counts: memory without the page cache, CPU over the last second in percent of one core. */
-async function readStats(
-  context: Context,
-  host: Host,
-  id: string,
-): Promise<{ readonly cpuPercent: number; readonly memoryBytes: number } | undefined> {
-  const answer = await host.docker().json({
-    method: 'GET',
-    path: `/containers/${id}/stats`,
-    query: { stream: false },
-    signal: context.signal,
-    allow: [404, 409],
-  });
-  const found = stats.safeParse(answer);
-  if (!found.success) return undefined;
-  const { cpu_stats: now, precpu_stats: before, memory_stats: memory } = found.data;
-  const used = now.cpu_usage.total_usage - before.cpu_usage.total_usage;
-  const all = (now.system_cpu_usage ?? 0) - (before.system_cpu_usage ?? 0);
-  const cache = memory.stats?.['total_inactive_file'] ?? memory.stats?.['inactive_file'] ?? 0;
-  return {
-    cpuPercent: all > 0 ? (used / all) * (now.online_cpus ?? 1) * 100 : 0,
-    memoryBytes: Math.max(0, (memory.usage ?? 0) - cache),
-  };
+/** Containers are made by id; people know an image by its name. */
+function imageName(host: ObservedHost, container: ObservedContainer): string {
+  return host.images.find((image) => image.id === container.imageId)?.tags[0] ?? container.imageName;
 }
 
 function orphans({

@@ -28,9 +28,17 @@ export interface ContainerStep {
 /** Putting back must end before a CI runner's kill, also when the host no longer answers (FACTS.md section 4). */
 const PUT_BACK_MS = 6000;
 
+/** A name is tried for so often with one that crashes and comes back. */
+const NAMING_TRIES = 3;
+
 export async function createAndProve(step: ContainerStep): Promise<void> {
   const id = await startUnproven(step);
-  await renameContainer(step.host, id, step.spec.name, step.signal);
+  try {
+    await takeName(step, id);
+  } catch (error) {
+    await discard(step.host, id);
+    throw error;
+  }
 }
 
 /**
@@ -42,8 +50,9 @@ export async function replaceContainer(step: ContainerStep, oldId: string, strat
   const old = await inspectContainer(host, oldId, signal);
   if (old === undefined) return createAndProve(step);
   const oldName = `${spec.name}${REPLACED}`;
-  if (old.observed.name === `${spec.name}${UNPROVEN}`) await renameContainer(host, oldId, oldName, signal);
-  let newId: string;
+  const isMisnamed = old.observed.name === `${spec.name}${UNPROVEN}`;
+  if (isMisnamed) await moveAside(step, oldId, oldName);
+  let newId: string | undefined;
   try {
     if (strategy === 'recreate') {
       step.onProgress('stopping the old one');
@@ -51,19 +60,21 @@ export async function replaceContainer(step: ContainerStep, oldId: string, strat
       await stopContainer(host, oldId, spec.drainMs, signal);
     }
     newId = await startUnproven(step);
+    // From here on the new one is proven. Both renames are done even when interrupted, so that names tell the truth.
+    if (old.observed.name === spec.name) await moveAside(step, oldId, oldName);
+    await takeName(step, newId);
   } catch (error) {
+    if (newId !== undefined) await discard(host, newId);
+    await giveNameBack(host, oldId, isMisnamed ? oldName : old.observed.name);
     throw await putBack(host, oldId, old.observed.state === 'running' && strategy === 'recreate', error);
   }
-  // From here on the new one is proven. Both renames are done even when interrupted, so that names tell the truth.
-  const finish = AbortSignal.timeout(PUT_BACK_MS);
-  if (old.observed.name === spec.name) await renameContainer(host, oldId, oldName, finish);
-  await renameContainer(host, newId, spec.name, finish);
   if (strategy !== 'recreate') {
     step.onProgress('draining the old one');
     if (old.observed.state === 'paused') await unpauseContainer(host, oldId, signal);
     await stopContainer(host, oldId, spec.drainMs, signal);
   }
-  await removeContainer(host, oldId, signal);
+  // It has ended by itself: taking it away is a moment's work, also for a run that was interrupted.
+  await removeContainer(host, oldId, AbortSignal.timeout(PUT_BACK_MS));
 }
 
 export async function startAndProve(step: ContainerStep, id: string): Promise<void> {
@@ -126,9 +137,48 @@ async function startUnproven(step: ContainerStep): Promise<string> {
     return id;
   } catch (error) {
     // By name when the answer with the id was lost: the engine may have made it all the same.
-    await removeContainer(host, id ?? name, AbortSignal.timeout(PUT_BACK_MS)).catch(() => undefined);
+    await discard(host, id ?? name);
     throw error;
   }
+}
+
+/** Gives the proven one its name. The engine cannot rename one that crashes just now: the gate then says why. */
+async function takeName(step: ContainerStep, id: string): Promise<void> {
+  const { host, spec } = step;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await renameContainer(host, id, spec.name, AbortSignal.timeout(PUT_BACK_MS));
+    } catch (error) {
+      if (attempt === NAMING_TRIES || !isMidCrash(error)) throw error;
+      await waitHealthy(host, id, spec, step);
+    }
+  }
+}
+
+/** An old one that crashes over and over has to be stopped before the engine can rename it. */
+async function moveAside({ host, spec, signal }: ContainerStep, id: string, name: string): Promise<void> {
+  try {
+    await renameContainer(host, id, name, AbortSignal.timeout(PUT_BACK_MS));
+  } catch (error) {
+    if (!isMidCrash(error)) throw error;
+    await stopContainer(host, id, spec.drainMs, signal);
+    await renameContainer(host, id, name, AbortSignal.timeout(PUT_BACK_MS));
+  }
+}
+
+function isMidCrash(error: unknown): boolean {
+  return error instanceof CuError && error.statusCode === 500;
+}
+
+async function discard(host: Host, id: string): Promise<void> {
+  await removeContainer(host, id, AbortSignal.timeout(PUT_BACK_MS)).catch(() => undefined);
+}
+
+async function giveNameBack(host: Host, id: string, name: string): Promise<void> {
+  const finish = AbortSignal.timeout(PUT_BACK_MS);
+  const found = await inspectContainer(host, id, finish).catch(() => undefined);
+  // One that cannot be renamed now is recognized as it is, and renamed, by the next deploy.
+  if (found !== undefined && found.observed.name !== name) await renameContainer(host, id, name, finish).catch(() => undefined);
 }
 
 async function putBack(host: Host, oldId: string, mustStart: boolean, error: unknown): Promise<unknown> {

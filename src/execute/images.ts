@@ -22,10 +22,10 @@ export interface StepOutput {
 export interface ImageSteps extends AsyncDisposable {
   /** The id that an image has on a host. */
   idOn(host: string, image: string): string;
-  build(node: PlanNode, image: string, version: string, output: StepOutput): Promise<string>;
+  build(node: PlanNode, image: string, version: string, output: StepOutput): Promise<undefined>;
   push(node: PlanNode, image: string, version: string, output: StepOutput): Promise<string>;
   ship(node: PlanNode, image: string, from: string, output: StepOutput): Promise<string>;
-  pull(node: PlanNode, image: string, reference: string, output: StepOutput): Promise<string>;
+  pull(node: PlanNode, image: string, reference: string, output: StepOutput): Promise<string | undefined>;
   tag(node: PlanNode, image: string, tags: readonly string[], signal: AbortSignal): Promise<void>;
 }
 
@@ -121,7 +121,7 @@ export function createImageSteps(scope: RunScope): ImageSteps {
         onOutput: output.onOutput,
       });
       ids.set(key(node.host, name), imageId);
-      return version;
+      return undefined;
     },
     push: async (node, name, version, { signal, onProgress }) => {
       const { source } = builtImage(scope, name);
@@ -166,12 +166,12 @@ export function createImageSteps(scope: RunScope): ImageSteps {
         const imageId = await pullOn(host);
         if (wanted.type === 'build') await nameImage(host.docker(), imageId, [reference]);
         ids.set(key(node.host, name), imageId);
-        return reference;
+        return undefined;
       } catch (error) {
         if (wanted.type === 'build' || output.signal.aborted || !(error instanceof CuError)) throw error;
         const imageId = await shipFromHere({ node, reference, error, pullOn, deliver, output });
         ids.set(key(node.host, name), imageId);
-        return `${reference}, sent from this machine`;
+        return 'sent from this machine';
       }
     },
     tag: async (node, name, tags, signal) => {

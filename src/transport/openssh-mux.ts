@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
@@ -11,6 +10,7 @@ import type { Described } from './errors.ts';
 import type { RunOptions, RunResult } from './host.ts';
 import type { Master } from './openssh-master.ts';
 import { quote } from './quote.ts';
+import { remoteCommand } from './remote-command.ts';
 import { execute, runDeadline, runLocal } from './run-local.ts';
 import { createSemaphore } from './semaphore.ts';
 
@@ -28,14 +28,6 @@ export interface Mux {
 const MAX_SESSIONS = 8;
 const REFUSED_FOR_MS = 10_000;
 const POLL_MS = 5;
-
-/** Ends the process group of each command that carries the mark, which comes in two parts so as not to carry it itself. */
-const END_GROUP = `
-for folder in /proc/[0-9]*; do
-  case "$(tr '\\0' ' ' <"$folder/cmdline" 2>/dev/null)" in
-    *": $1$2; "*) set -- "$1" "$2" $(sed 's/.*) //' "$folder/stat"); kill -TERM -- "-$5" ;;
-  esac
-done`;
 
 export interface MuxOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -136,11 +128,9 @@ export function createMux(master: Master, { env, described }: MuxOptions): Mux {
       throw new Error(failure.words === '' ? 'ssh opened no channel' : failure.words);
     });
 
-  /** ssh leaves a command running whose local end was killed; sshd gives it a process group of its own. */
-  const endRemote = async (mark: string): Promise<void> => {
-    const argv = ['sh', '-c', END_GROUP, 'sh', mark.slice(0, 8), mark.slice(8)];
+  const endRemote = async (text: string): Promise<void> => {
     await withLog((log) =>
-      execute(['ssh', ...common(log), 'cu', quote(argv)], { env: environment }, AbortSignal.timeout(5000)),
+      execute(['ssh', ...common(log), 'cu', text], { env: environment }, AbortSignal.timeout(5000)),
     );
   };
   const runOnce = async (
@@ -148,12 +138,14 @@ export function createMux(master: Master, { env, described }: MuxOptions): Mux {
     options: RunOptions,
     signal: AbortSignal,
   ): Promise<RunResult | 'refused'> => {
-    const mark = randomBytes(8).toString('hex');
-    // ssh says 255 for a command that a signal killed: the shell around it says which.
-    const command = quote(['sh', '-c', `: ${mark}; "$@"; exit $?`, 'sh', ...argv]);
+    const command = remoteCommand(argv);
     return withLog(async (log) => {
-      const off = onAbort(signal, () => void endRemote(mark).catch(() => undefined));
-      const result = await execute(['ssh', ...common(log), 'cu', command], { ...options, env: environment }, signal);
+      const off = onAbort(signal, () => void endRemote(command.endText).catch(() => undefined));
+      const result = await execute(
+        ['ssh', ...common(log), 'cu', command.text],
+        { ...options, env: environment },
+        signal,
+      );
       off();
       if (result.exitCode !== 255 && result.signal === undefined) return result;
       const failure = await failureIn(log);

@@ -7,7 +7,7 @@ import { onAbort } from './abort.ts';
 import { asSshError } from './errors.ts';
 import { exitStatus } from './exit-status.ts';
 import type { RunOptions, RunResult } from './host.ts';
-import { quote } from './quote.ts';
+import { remoteCommand } from './remote-command.ts';
 import { runDeadline } from './run-local.ts';
 import { createSemaphore } from './semaphore.ts';
 
@@ -18,6 +18,7 @@ export interface Sessions {
 
 const MAX_SESSIONS = 8;
 const REFUSED_FOR_MS = 10_000;
+const END_MS = 5000;
 
 export function createSessions(client: Client, host: string): Sessions {
   const places = createSemaphore(MAX_SESSIONS);
@@ -92,17 +93,32 @@ export async function runChannel(
   options: RunOptions & { readonly host: string },
 ): Promise<RunResult> {
   const deadline = runDeadline(argv, options);
+  const command = remoteCommand(argv);
   try {
-    const channel = await sessions.exec(quote(argv), deadline.signal);
-    return await finish(channel, options, deadline.signal);
+    const channel = await sessions.exec(command.text, deadline.signal);
+    return await finish(channel, options, {
+      signal: deadline.signal,
+      end: () => void endRemote(sessions, command.endText).catch(() => undefined),
+    });
   } finally {
     deadline.stop();
   }
 }
 
-function finish(channel: ClientChannel, options: RunOptions, signal: AbortSignal): Promise<RunResult> {
+async function endRemote(sessions: Sessions, text: string): Promise<void> {
+  const channel = await sessions.exec(text, AbortSignal.timeout(END_MS));
+  channel.resume();
+  channel.stderr.resume();
+}
+
+function finish(
+  channel: ClientChannel,
+  options: RunOptions,
+  { signal, end }: { readonly signal: AbortSignal; readonly end: () => void },
+): Promise<RunResult> {
   return new Promise((resolve, reject) => {
     const off = onAbort(signal, (reason) => {
+      end();
       closeChannel(channel);
       reject(reason);
     });
@@ -124,7 +140,6 @@ function finish(channel: ClientChannel, options: RunOptions, signal: AbortSignal
 }
 
 function closeChannel(channel: ClientChannel & Duplex): void {
-  channel.signal('TERM');
   channel.resume();
   channel.stderr?.resume();
   channel.close();
