@@ -70,8 +70,12 @@ export async function replaceContainer(step: ContainerStep, oldId: string, strat
   }
   if (strategy !== 'recreate') {
     step.onProgress('draining the old one');
-    if (old.observed.state === 'paused') await unpauseContainer(host, oldId, signal);
-    await stopContainer(host, oldId, spec.drainMs, signal);
+    try {
+      if (old.observed.state === 'paused') await unpauseContainer(host, oldId, signal);
+      await stopContainer(host, oldId, spec.drainMs, signal);
+    } catch (error) {
+      throw explain(error, 'the new container runs, the old one still finishes its work: run `cu deploy` again');
+    }
   }
   // It has ended by itself: taking it away is a moment's work, also for a run that was interrupted.
   await removeContainer(host, oldId, AbortSignal.timeout(PUT_BACK_MS));

@@ -73,10 +73,17 @@ export async function execute(plan: Plan, options: ExecuteOptions): Promise<Exec
 }
 
 function asStepError(cause: unknown, node: PlanNode, signal: AbortSignal): CuError {
-  if (cause instanceof CuError) {
+  if (cause instanceof CuError && (cause.code !== 'CANCELLED' || !signal.aborted)) {
     return cause.host === undefined ? withHost(cause, node.host) : cause;
   }
-  if (signal.aborted) return new CuError('CANCELLED', `${node.id} was interrupted`, { host: node.host, cause });
+  if (signal.aborted) {
+    const hint = cause instanceof CuError ? cause.hint : undefined;
+    return new CuError('CANCELLED', `${node.id} was interrupted`, {
+      host: node.host,
+      cause,
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
   return new CuError('BUG', `${node.id} failed: ${cause instanceof Error ? cause.message : String(cause)}`, {
     host: node.host,
     cause,

@@ -84,7 +84,7 @@ function strategyOf(instance: InstanceSpec): RolloutStrategy {
 function gapOf(instance: InstanceSpec, strategy: RolloutStrategy): string {
   const port = instance.ports[0];
   if (strategy !== 'recreate') return '';
-  return port === undefined ? ' (stop first)' : ` (stop first: holds port ${port.port})`;
+  return port === undefined ? ', stop first' : `, stop first: holds port ${port.port}`;
 }
 
 export function isOfInstance(container: ObservedContainer, instance: InstanceSpec): boolean {

@@ -105,6 +105,6 @@ function composeManifest(config: Blob, layers: readonly Layer[]): Manifest {
   return { digest: `sha256:${createHash('sha256').update(bytes).digest('hex')}`, mediaType: DOCKER_MANIFEST, bytes };
 }
 
-export async function* single(bytes: Buffer): AsyncGenerator<Buffer> {
+async function* single(bytes: Buffer): AsyncGenerator<Buffer> {
   yield bytes;
 }

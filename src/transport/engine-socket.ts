@@ -43,7 +43,7 @@ export function socketDenied(
 ): CuError {
   return new CuError('DOCKER_DENIED', `${user} may not use Docker on ${host.description} (${path})`, {
     host: host.name,
-    hint: `add the user to the docker group: \`cu setup ${host.name}\`, or there \`sudo usermod -aG docker ${user}\``,
+    hint: `on the host: sudo usermod -aG docker ${user}, then log in anew`,
     cause,
   });
 }
@@ -51,7 +51,7 @@ export function socketDenied(
 export function engineMissing(host: Described, path: string, cause: unknown): CuError {
   return new CuError('DOCKER_UNAVAILABLE', `no Docker engine on ${host.description}: there is no ${path}`, {
     host: host.name,
-    hint: `\`cu setup ${host.name}\` installs it; if it is there, start it, or name its socket with \`dockerSocket\``,
+    hint: 'install Docker Engine there and start it; a socket elsewhere is named with `dockerSocket`, or DOCKER_HOST for this machine',
     cause,
   });
 }

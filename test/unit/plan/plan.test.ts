@@ -113,7 +113,7 @@ describe('a second deploy', () => {
     const ports = [{ bind: '*', port: 80, containerPort: 8000 }];
     const input = asked(deployed({ instances: [instance({ ports })] }), { command: ['other'] });
 
-    expect(steps(input)).toEqual(['web-1/shop-dev-web-1/replace: command changed (stop first: holds port 80)']);
+    expect(steps(input)).toEqual(['web-1/shop-dev-web-1/replace: command changed, stop first: holds port 80']);
   });
 });
 

@@ -1,0 +1,188 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { followCu } from '../support/follow.ts';
+import { SMALL_APP, startScenario } from '../support/scenario.ts';
+import type { Scenario } from '../support/scenario.ts';
+
+const PROJECT = 'e2e-fail-away';
+const CONFIG = `
+storage: none
+images: { app: { repository: ${PROJECT}, build: { context: . } } }
+services:
+  jobs: { kind: container, image: app, command: [sh, /app.sh], on: [host1, host2, host3], rollout: start-first, drain: 1s }
+  late: { kind: webserver, image: app, command: [sh, /late.sh], on: [host3], ports: ["*:8621"], drain: 1s, dependsOn: [jobs] }
+`;
+const APP = SMALL_APP['app.sh'] ?? '';
+/** Slow enough to be away in the middle of. */
+const LATE = APP.replace('if [ -n', 'sleep 3\nif [ -n');
+const HOSTS = ['host1', 'host2', 'host3'];
+
+let scenario: Scenario;
+let config: string;
+
+beforeAll(async () => {
+  const files = { ...SMALL_APP, Dockerfile: 'FROM busybox\nCOPY app.sh late.sh /\n', '.dockerignore': '*\n!*.sh\n!Dockerfile\n', 'late.sh': LATE };
+  scenario = await startScenario({ project: PROJECT, config: CONFIG, files });
+  config = await scenario.read('cu.config.yaml');
+  const first = await scenario.cu('deploy');
+  expect(first.exitCode, first.all).toBe(0);
+});
+
+afterEach(() => scenario.write('cu.config.yaml', config));
+
+afterAll(() => scenario[Symbol.asyncDispose]());
+
+async function changeCode(): Promise<void> {
+  const version = randomBytes(6).toString('hex');
+  for (const [name, text] of Object.entries({ 'app.sh': APP, 'late.sh': LATE })) await scenario.write(name, text.replace('one', version));
+}
+
+/** Ids, names and states, and the project's images. */
+async function stateOf(hosts: readonly string[]): Promise<unknown> {
+  return Promise.all(hosts.map(async (host) => [await scenario.containers(host), await scenario.docker(host, 'images', '-q', PROJECT)]));
+}
+
+async function expectToConverge(): Promise<void> {
+  const next = await scenario.cu('deploy');
+
+  expect(next.exitCode, next.all).toBe(0);
+  expect(await scenario.cu('deploy')).toMatchObject({ exitCode: 0, stdout: 'nothing to do' });
+  const found = await Promise.all(HOSTS.map(async (host) => (await scenario.containers(host)).map(({ name, state }) => `${host} ${name} ${state}`)));
+  expect(found.flat().toSorted()).toEqual([
+    `host1 ${PROJECT}-dev-jobs-1 running`,
+    `host2 ${PROJECT}-dev-jobs-1 running`,
+    `host3 ${PROJECT}-dev-jobs-1 running`,
+    `host3 ${PROJECT}-dev-late-1 running`,
+  ]);
+}
+
+test('a host that is down at the start stops a deploy before anything changes, or is left out when asked', async () => {
+  await changeCode();
+  const before = await stateOf(['host1', 'host2']);
+  await scenario.testbed.kill('host3');
+  try {
+    const refused = await scenario.cu('deploy');
+
+    expect(refused.exitCode, refused.all).toBe(3);
+    expect(await stateOf(['host1', 'host2'])).toEqual(before);
+    expect(refused.stderr).toMatch(/host3: .* cannot be reached/);
+
+    const skipping = await scenario.cu('deploy', '--skip-unreachable');
+
+    expect(skipping.exitCode, skipping.all).toBe(3);
+    expect((await scenario.containers('host1'))[0]?.id).not.toBe(idIn(before));
+    expect(skipping.stdout).toMatch(/^host3 +unreachable, left out$/m);
+    expect(skipping.stdout).toMatch(/^host1 .*replaced/m);
+    expect(skipping.stdout).toMatch(/^host2 .*replaced/m);
+  } finally {
+    await scenario.testbed.start('host3');
+  }
+
+  await expectToConverge();
+});
+
+test('a host that dies midway ends the deploy in bounded time and is named, and the next one converges', async () => {
+  await changeCode();
+  const running = followCu(scenario, {}, 'deploy');
+  await running.until((line) => line.type === 'step-started' && line.step === `host3/${PROJECT}-dev-late-1/replace`);
+
+  const diedAt = performance.now();
+  await scenario.testbed.kill('host3');
+  try {
+    const { exitCode, all } = await running.ended;
+
+    expect(performance.now() - diedAt).toBeLessThan(90_000);
+    expect(exitCode, all).toBe(3);
+    expect(all).toMatch(/cu: host3: /);
+  } finally {
+    await scenario.testbed.start('host3');
+  }
+  await expectToConverge();
+});
+
+test('a host that freezes midway ends the deploy in bounded time and is named, and the next one converges', async () => {
+  await changeCode();
+  const running = followCu(scenario, {}, 'deploy');
+  await running.until((line) => line.type === 'step-started' && line.step === `host3/${PROJECT}-dev-late-1/replace`);
+
+  const frozenAt = performance.now();
+  await scenario.testbed.pause('host3');
+  try {
+    const { exitCode, all } = await running.ended;
+
+    expect(performance.now() - frozenAt).toBeLessThan(90_000);
+    expect(exitCode, all).toBe(3);
+    expect(all).toMatch(/cu: host3: /);
+  } finally {
+    await scenario.testbed.unpause('host3');
+  }
+  await expectToConverge();
+});
+
+test('an SSH session that is cut midway is named, and the next deploy converges', async () => {
+  await changeCode();
+  const running = followCu(scenario, {}, 'deploy');
+  await running.until((line) => line.type === 'step-started' && line.step === `host3/${PROJECT}-dev-late-1/replace`);
+
+  await scenario.testbed.killSessions('host3');
+  const { exitCode, all } = await running.ended;
+
+  expect(exitCode, all).toBe(3);
+  expect(all).toMatch(/cu: host3: the connection to .* was lost/);
+  await expectToConverge();
+});
+
+test('an engine that does not run is told apart from a host that is away', async () => {
+  const before = await stateOf(HOSTS);
+  await scenario.write('cu.config.yaml', config.replace('host3: { ', 'host3: { dockerSocket: /run/no-engine-here.sock, '));
+
+  const result = await scenario.cu('deploy');
+
+  expect(result.exitCode, result.all).toBe(3);
+  expect(await stateOf(HOSTS)).toEqual(before);
+  expect(result.stderr).toMatch(/cu: host3: .*\/run\/no-engine-here\.sock/);
+  expect(result.stderr).toContain('hint:');
+});
+
+test('a user who may not use Docker is told so, with what to do', async () => {
+  const before = await stateOf(HOSTS);
+  await scenario.write('cu.config.yaml', config.replace('user: deploy', 'user: plain'));
+
+  const result = await scenario.cu('deploy');
+
+  expect(result.exitCode, result.all).toBe(3);
+  expect(await stateOf(HOSTS)).toEqual(before);
+  expect(result.stderr).toMatch(/host1, host2, host3: .*plain/);
+  expect(result.stderr).toMatch(/hint: .*docker/);
+});
+
+test('a host whose key is not known is refused where nobody can be asked', async () => {
+  const before = await stateOf(HOSTS);
+  await scenario.write('cu.config.yaml', config.replace(/knownHosts: \[.*?\] /, 'knownHosts: [] '));
+
+  const result = await scenario.cu('deploy');
+
+  expect(result.exitCode, result.all).toBe(3);
+  expect(await stateOf(HOSTS)).toEqual(before);
+  expect(result.stderr).toMatch(/key .*not known|unknown/i);
+  expect(result.stderr).toMatch(/SHA256:/);
+});
+
+test('a host whose key has changed is refused, with both fingerprints', async () => {
+  const before = await stateOf(HOSTS);
+  const [host1, , host3] = scenario.testbed.hosts;
+  const foreign = (host1?.hostKeyLines ?? []).map((line) => line.replace(host1?.address ?? '', host3?.address ?? ''));
+  const lines = scenario.testbed.hosts.flatMap((host) => (host === host3 ? foreign : host.hostKeyLines));
+  await scenario.write('cu.config.yaml', config.replace(/knownHosts: \[.*?\] /, `knownHosts: ${JSON.stringify(lines)} `));
+
+  const result = await scenario.cu('deploy');
+
+  expect(result.exitCode, result.all).toBe(3);
+  expect(await stateOf(HOSTS)).toEqual(before);
+  expect(result.stderr).toMatch(/host3/);
+  expect(new Set(result.stderr.match(/SHA256:\S{40,}/g)).size).toBe(2);
+});
+
+function idIn(state: unknown): string | undefined {
+  return /"id":"([0-9a-f]+)"/.exec(JSON.stringify(state))?.[1];
+}
