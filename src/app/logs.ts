@@ -75,6 +75,7 @@ export async function logs(
       json: { type: 'log', source: line.source, stream: line.stream, time: line.time, text: line.text },
     });
   }
+  if (context.signal.aborted) throw new CuError('CANCELLED', 'stopped reading the logs');
   return { files: [] };
 }
 

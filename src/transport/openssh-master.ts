@@ -44,14 +44,15 @@ const LONGEST_FOLDER = 80;
 
 /**
  * Runs ssh below a shell that ends it and removes its folder as soon as our end of stdin closes, so that nothing is
- * left behind whatever kills cu. The pid of an ssh that has ended by itself may be another's by then.
+ * left behind whatever kills cu. The shell says when ssh has ended and stays: the folder holds the log that says why.
+ * The pid of an ssh that has ended by itself may be another's by then.
  */
 const WATCHED = `
 exec 3<&0; folder=$1; shift
-"$@" </dev/null 3<&- & ssh=$!
+"$@" </dev/null >/dev/null 3<&- & ssh=$!
 (cat <&3; [ -e "$folder/ended" ] || kill "$ssh"; rm -rf "$folder") >/dev/null 2>&1 &
-exec 3<&-; wait "$ssh"; code=$?
-: >"$folder/ended"; exit "$code"`;
+exec 3<&-; wait "$ssh"
+: >"$folder/ended"; echo ended; wait`;
 
 export async function startMaster(
   target: HostTarget,
@@ -96,11 +97,12 @@ async function startOnce(target: HostTarget, settings: SshSettings, options: Sta
   // A group of its own: Ctrl-C is for cu, which still needs the connection to tidy up.
   const child = spawn('sh', ['-c', WATCHED, 'sh', folder, 'ssh', ...argv], {
     detached: true,
-    stdio: ['pipe', 'ignore', 'ignore'],
+    stdio: ['pipe', 'pipe', 'ignore'],
     env: { ...options.env, ...askpass },
   });
   const state: { error: Error | undefined; isEnded: boolean } = { error: undefined, isEnded: false };
   child.on('error', (error) => (state.error = error));
+  child.stdout.on('data', () => (state.isEnded = true));
   child.on('close', () => (state.isEnded = true));
   const close = (): Promise<void> => stop(child, folder);
   try {

@@ -133,6 +133,13 @@ export function createMux(master: Master, { env, described }: MuxOptions): Mux {
       execute(['ssh', ...common(log), 'cu', text], { env: environment }, AbortSignal.timeout(5000)),
     );
   };
+  /** 255 is the command's own when the connection is still there. */
+  const isAlive = async (): Promise<boolean> => {
+    if (master.lost() !== undefined) return false;
+    const argv = (log: string): readonly string[] => ['ssh', ...common(log), '-O', 'check', 'cu'];
+    const result = await withLog((log) => execute(argv(log), { env: environment }, AbortSignal.timeout(5000)));
+    return result.exitCode === 0;
+  };
   const runOnce = async (
     argv: readonly string[],
     options: RunOptions,
@@ -150,6 +157,9 @@ export function createMux(master: Master, { env, described }: MuxOptions): Mux {
       if (result.exitCode !== 255 && result.signal === undefined) return result;
       const failure = await failureIn(log);
       if (failure.type === 'refused') return 'refused';
+      if (failure.type === 'none' && result.exitCode === 255 && !(await isAlive())) {
+        throw lostConnection(described, master.lost());
+      }
       if (failure.type === 'lost') throw lostConnection(described, master.lost());
       if (failure.type === 'failed') throw lostConnection(described, new Error(failure.words));
       return result;

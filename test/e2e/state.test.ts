@@ -29,7 +29,7 @@ async function containers(): Promise<unknown> {
 
 /** What a worker got to reach the broker with. */
 async function brokerUrl(): Promise<string> {
-  return scenario.docker('host2', 'exec', `${PROJECT}-dev-worker-1`, 'printenv', 'CU_BROKER_URL');
+  return scenario.docker('host2', 'exec', `${PROJECT}-dev-worker-1`, 'sh', '-c', 'echo $CU_BROKER_URL');
 }
 
 /** As `docker container prune` does to a container that never runs, but to nobody else's. */
@@ -46,7 +46,7 @@ test('after docker container prune nothing is restarted and no password changes'
   const result = await cu('deploy');
 
   expect(check.exitCode, check.all).toBe(6);
-  expect(check.stdout).not.toMatch(/replace|restart/);
+  expect(check.stdout).toContain('0 to create, 0 to replace, 0 to remove');
   expect(result.exitCode, result.all).toBe(0);
   expect(await containers()).toEqual(before);
   expect(await brokerUrl()).toBe(url);
@@ -59,8 +59,8 @@ test('a rotated secret is still seen after docker container prune', async () => 
   const rotated = await scenario.cuWith({ env: { API_TOKEN: 'rotated' } }, 'deploy');
 
   expect(rotated.exitCode, rotated.all).toBe(0);
-  expect(await scenario.docker('host2', 'exec', `${PROJECT}-dev-worker-1`, 'printenv', 'API_TOKEN')).toBe('rotated');
-  expect(await scenario.docker('host1', 'exec', `${PROJECT}-dev-worker-1`, 'printenv', 'API_TOKEN')).toBe('rotated');
+  expect(await scenario.docker('host2', 'exec', `${PROJECT}-dev-worker-1`, 'sh', '-c', 'echo $API_TOKEN')).toBe('rotated');
+  expect(await scenario.docker('host1', 'exec', `${PROJECT}-dev-worker-1`, 'sh', '-c', 'echo $API_TOKEN')).toBe('rotated');
 });
 
 test('the password that cu made outlives cu remove, with the data it guards', async () => {

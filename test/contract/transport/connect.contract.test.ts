@@ -17,7 +17,7 @@ let sshd: ExtraSshd;
 
 beforeAll(async () => {
   bed = await attachTestbed();
-  host = hostOf(bed, 'host3');
+  host = hostOf(bed, 'host2');
   sshd = await startSshd(bed, host, { port: 2201 });
 });
 
@@ -67,7 +67,7 @@ describe.each(['ssh2', 'openssh'] as const)('connecting by %s', (client) => {
 
     const error = await failureOf(pool.open(targetOf(host, bed, { client, knownHosts: [] })));
 
-    expect(error).toMatchObject({ code: 'HOST_KEY_UNKNOWN', host: 'host3', exitCode: 3 });
+    expect(error).toMatchObject({ code: 'HOST_KEY_UNKNOWN', host: 'host2', exitCode: 3 });
     expect(error.detail).toContain(fingerprintOf(host, 'ssh-ed25519'));
     expect(error.hint).toContain('ssh.knownHosts');
   });
@@ -87,7 +87,7 @@ describe.each(['ssh2', 'openssh'] as const)('connecting by %s', (client) => {
 
     expect(questions).toHaveLength(1);
     expect(questions[0]).toContain(fingerprintOf(host, 'ssh-ed25519'));
-    expect(opened.name).toBe('host3');
+    expect(opened.name).toBe('host2');
     const mode = (await stat(`${home.path}/.ssh/known_hosts`)).mode & 0o777;
     expect(mode).toBe(0o600);
   });
@@ -253,7 +253,7 @@ describe.each(['ssh2', 'openssh'] as const)('connecting by %s', (client) => {
 
     const took = await timed(async () => {
       const error = await failureOf(pool.open(target));
-      expect(error).toMatchObject({ code: 'HOST_UNREACHABLE', exitCode: 3, host: 'host3' });
+      expect(error).toMatchObject({ code: 'HOST_UNREACHABLE', exitCode: 3, host: 'host2' });
       expect(error.message).toBe(`deploy@${host.address}:2299 cannot be reached: nothing listens there`);
     });
 
@@ -379,9 +379,9 @@ describe.each(['ssh2', 'openssh'] as const)('connecting by %s', (client) => {
 
     const error = await failureOf(opened.docker().json(version));
 
-    expect(error).toMatchObject({ code: 'DOCKER_DENIED', exitCode: 3, host: 'host3' });
+    expect(error).toMatchObject({ code: 'DOCKER_DENIED', exitCode: 3, host: 'host2' });
     expect(error.message).toContain('plain may not use Docker');
-    expect(error.hint).toContain('cu setup host3');
+    expect(error.hint).toContain('usermod -aG docker plain');
   });
 
   test('a missing engine and a dead one are told apart', async () => {
@@ -423,7 +423,7 @@ test('settings that ssh2 lacks bring in the system’s ssh by themselves', async
 
   const opened = await pool.open(targetOf(host, bed, { client: 'auto' }));
 
-  expect((await opened.run(['hostname'])).stdout).toBe('host3\n');
+  expect((await opened.run(['hostname'])).stdout).toBe('host2\n');
   expect(said.join()).toContain('by the system\u2019s ssh (ProxyCommand)'.replace('\u2019', "'"));
 });
 
