@@ -4,6 +4,7 @@ import { z } from 'zod/mini';
 import { stableHash } from '../config/hash.ts';
 import type { Plan } from '../core/action.ts';
 import { CuError } from '../core/error.ts';
+import { LABELS } from '../core/state.ts';
 import type { Context } from './context.ts';
 import type { Prepared } from './prepare.ts';
 
@@ -58,22 +59,20 @@ function planDigest(plan: Plan): string {
   return stableHash(plan.nodes.map(({ id, cause, after }) => [id, cause, after]));
 }
 
-function hostDigests({ observed }: Prepared): Readonly<Record<string, string>> {
+/** What is of this project: that somebody else's container came or went changes no plan of ours. */
+function hostDigests({ observed, desired }: Prepared): Readonly<Record<string, string>> {
+  const isOwn = ({ labels }: { readonly labels: Readonly<Record<string, string>> }): boolean =>
+    labels[LABELS.project] === desired.project;
   return Object.fromEntries(
     observed.map((host) => [
       host.name,
       stableHash({
-        containers: host.containers.map(({ id, name, state, imageId, labels, limits }) => [
-          id,
-          name,
-          state,
-          imageId,
-          labels,
-          limits,
-        ]),
-        images: host.images.map((image) => [image.id, image.tags]),
-        networks: host.networks.map((network) => network.name),
-        volumes: host.volumes.map((volume) => volume.name),
+        containers: host.containers
+          .filter(isOwn)
+          .map(({ id, name, state, imageId, labels, limits }) => [id, name, state, imageId, labels, limits]),
+        images: host.images.filter(isOwn).map((image) => [image.id, image.tags]),
+        networks: host.networks.filter(isOwn).map((network) => network.name),
+        volumes: host.volumes.filter(isOwn).map((volume) => volume.name),
       }),
     ]),
   );

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ContainerSpec } from '../core/container.ts';
 import { CuError } from '../core/error.ts';
 import type { RolloutStrategy } from '../core/state.ts';
@@ -182,7 +183,8 @@ async function giveNameBack(host: Host, id: string, name: string): Promise<void>
   const finish = AbortSignal.timeout(PUT_BACK_MS);
   const found = await inspectContainer(host, id, finish).catch(() => undefined);
   // One that cannot be renamed now is recognized as it is, and renamed, by the next deploy.
-  if (found !== undefined && found.observed.name !== name) await renameContainer(host, id, name, finish).catch(() => undefined);
+  if (found !== undefined && found.observed.name !== name)
+    await renameContainer(host, id, name, finish).catch(() => undefined);
 }
 
 async function putBack(host: Host, oldId: string, mustStart: boolean, error: unknown): Promise<unknown> {
@@ -204,10 +206,11 @@ async function startAgain(host: Host, id: string): Promise<boolean> {
       await startContainer(host, id, deadline);
       const found = await inspectContainer(host, id, deadline);
       if (found?.observed.state === 'running') return true;
-    } catch {
+    } catch (error) {
+      if (error instanceof CuError && error.code === 'CONNECTION_LOST') return false;
       // Tried again until the deadline; the caller says when it did not come back.
-      if (deadline.aborted) return false;
     }
+    await sleep(50);
   }
   return false;
 }

@@ -4,6 +4,7 @@ import { CuError } from '../core/error.ts';
 import type { Secret } from '../core/secret.ts';
 import type { Health } from '../core/state.ts';
 import type { InspectedContainer } from '../observe/parse.ts';
+import { orAborted } from '../transport/abort.ts';
 import { asSocket } from '../transport/docker.ts';
 import { runInContainer } from '../transport/exec.ts';
 import type { Host } from '../transport/host.ts';
@@ -62,8 +63,9 @@ async function probeNetwork(
     const abort = (): void => void socket.destroy(new Error('no answer in time'));
     signal.addEventListener('abort', abort, { once: true });
     try {
-      if (health.type === 'http') return await askHttp(socket, health);
-      return health.type === 'redis' ? await askRedis(socket, secret) : undefined;
+      // A channel to a frozen host does not close when it is destroyed, so its end cannot be waited for.
+      if (health.type === 'http') return await orAborted(askHttp(socket, health), signal);
+      return health.type === 'redis' ? await orAborted(askRedis(socket, secret), signal) : undefined;
     } finally {
       signal.removeEventListener('abort', abort);
     }

@@ -16,7 +16,7 @@ export const container = defineKind({
       rollout: settings.ports.length > 0 || writesVolume ? 'recreate' : 'start-first',
       phase: 10,
       singleton: false,
-      wantsBroker: false,
+      wantsBroker: true,
       usesStorage: false,
       broker: undefined,
     };

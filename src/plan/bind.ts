@@ -81,10 +81,17 @@ function userOf(
 
 function envOf(instance: InstanceSpec, scope: BindScope): ContainerSpec['env'] {
   return {
-    ...(instance.wantsBroker && scope.desired.broker !== undefined ? brokerUrls(instance, scope) : {}),
+    ...(wantsBroker(instance, scope.desired) ? brokerUrls(instance, scope) : {}),
     ...Object.fromEntries(instance.secrets.map((secret) => [secret.name, secret])),
     ...instance.env,
   };
+}
+
+/** Any container is told where the broker is; one that need not know goes without where the broker is not published. */
+function wantsBroker(instance: InstanceSpec, { broker }: Desired): boolean {
+  if (!instance.wantsBroker || broker === undefined) return false;
+  const isNear = instance.host === broker.host && instance.network === 'project';
+  return instance.kind !== 'container' || isNear || broker.published !== undefined;
 }
 
 /** On the broker's host through the project's network, elsewhere through the advertised address. */

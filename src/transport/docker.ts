@@ -2,7 +2,7 @@ import { Agent, IncomingMessage } from 'node:http';
 import { Readable, Transform, finished } from 'node:stream';
 import type { Duplex } from 'node:stream';
 import { CuError } from '../core/error.ts';
-import { orAborted } from './abort.ts';
+import { onAbort, orAborted } from './abort.ts';
 import { startCall } from './docker-call.ts';
 import type { Call } from './docker-call.ts';
 import { dialEngine, hidden, loadModem } from './docker-modem.ts';
@@ -84,8 +84,10 @@ export function createDocker(options: DockerOptions): Docker & { close(): void }
     const release = isUpgrade ? () => undefined : await limit.acquire(call.signal);
     try {
       call.signal.throwIfAborted();
-      const answer = await dialEngine(await modem, request, { call, isUpgrade, usage });
+      // A channel to a frozen host never closes, so neither an error nor an end can be waited for.
+      const answer = await orAborted(dialEngine(await modem, request, { call, isUpgrade, usage }), call.signal);
       if (answer instanceof IncomingMessage) finished(answer, release);
+      onAbort(call.signal, release);
       return answer;
     } catch (error) {
       release();
@@ -99,7 +101,7 @@ export function createDocker(options: DockerOptions): Docker & { close(): void }
       if (!(answer instanceof IncomingMessage)) throw new Error('the engine upgraded a plain request');
       const statusCode = answer.statusCode ?? 0;
       if (statusCode < 400 || request.allow?.includes(statusCode) === true) {
-        const body = readBody(answer, { usage, explain: (error) => call.explain(error) });
+        const body = readBody(answer, { usage, call });
         finished(body, () => call.end());
         return { statusCode, headers: answer.headers, body };
       }
@@ -137,6 +139,8 @@ export function createDocker(options: DockerOptions): Docker & { close(): void }
       try {
         const answer = await send(request, call, true);
         if (answer instanceof IncomingMessage) throw await apiError(answer, request, options.host);
+        onAbort(call.signal, (reason) => answer.destroy(reason));
+        finished(answer, () => call.end());
         return answer;
       } catch (error) {
         throw await call.explain(error);
@@ -171,10 +175,7 @@ async function placesFor(size: DockerOptions['maxSockets']): Promise<Semaphore> 
 /** The answer's bytes, counted; what cuts them short is an error that a person understands. */
 function readBody(
   answer: IncomingMessage,
-  {
-    usage,
-    explain,
-  }: { readonly usage: { receivedBytes: number }; readonly explain: (error: unknown) => Promise<CuError> },
+  { usage, call }: { readonly usage: { receivedBytes: number }; readonly call: Call },
 ): Readable {
   const body = new Transform({
     transform(chunk: Buffer, _encoding, done) {
@@ -182,10 +183,11 @@ function readBody(
       done(null, chunk);
     },
   });
-  const fail = async (error: Error): Promise<void> => void body.destroy(await explain(error));
+  const fail = async (error: Error): Promise<void> => void body.destroy(await call.explain(error));
   // The reader may have gone away already; to nobody an error is not worth the process.
   body.on('error', () => undefined);
   answer.on('error', (error) => void fail(error));
+  onAbort(call.signal, (reason) => body.destroy(reason));
   body.on('close', () => answer.destroy());
   return answer.pipe(body);
 }

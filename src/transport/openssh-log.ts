@@ -29,7 +29,7 @@ export async function explainLog(log: string, { target, settings, described }: L
   }
   const words = saidBy(log);
   if (/Permission denied|Too many authentication failures|No more authentication methods/i.test(log)) {
-    return authenticationError(described, triedIn(log), new Error(words));
+    return authenticationError(described, await triedIn(log), new Error(words));
   }
   return new Error(words === '' ? 'ssh ended without a word' : words);
 }
@@ -43,12 +43,18 @@ async function keyAt(where: string): Promise<string> {
   return type === undefined || key === undefined ? 'another key' : `${type} ${fingerprint(Buffer.from(key, 'base64'))}`;
 }
 
-function triedIn(log: string): readonly string[] {
-  const offered = [...log.matchAll(/Offering public key: (\S+)/g)].flatMap(([, path]) => path ?? []);
-  const encrypted = [...log.matchAll(/Load key "([^"]+)": .*passphrase/g)].map(
-    ([, path]) => `${path} (encrypted: use ssh-agent)`,
+async function triedIn(log: string): Promise<readonly string[]> {
+  const paths = [...log.matchAll(/(?:Offering public key: |Trying private key: |Load key ")([^"\s]+)/g)].flatMap(
+    ([, path]) => path ?? [],
   );
-  return [...new Set([...offered, ...encrypted])];
+  const { utils } = (await import('ssh2')).default;
+  return Promise.all(
+    [...new Set(paths)].map(async (path) => {
+      const parsed = utils.parseKey(await readFile(path, 'utf8').catch(() => ''));
+      const isEncrypted = parsed instanceof Error && /encrypted|passphrase/i.test(parsed.message);
+      return isEncrypted ? `${path} (encrypted, and its passphrase was not given: use ssh-agent)` : path;
+    }),
+  );
 }
 
 /** The last lines that are no debugging. */

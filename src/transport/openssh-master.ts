@@ -162,14 +162,17 @@ async function masterArguments(
     UserKnownHostsFile: knownHosts.join(' '),
     ...(options.proxyCommand === undefined ? {} : { ProxyCommand: options.proxyCommand }),
   };
+  const configFile = await configFileArguments(options.home);
+  // ssh takes `~` for the home in passwd, here the paths are expanded.
+  const identities = [...settings.chosenIdentities, ...(configFile.length === 0 ? [] : settings.defaultIdentities)];
   return [
-    ...(await configFileArguments(options.home)),
+    ...configFile,
     '-M',
     '-N',
     ...Object.entries({ S: options.controlPath, E: options.log, p: `${settings.port}`, l: settings.user }).flatMap(
       ([flag, value]) => [`-${flag}`, value],
     ),
-    ...(target.identity === undefined ? [] : ['-i', target.identity]),
+    ...identities.flatMap((path) => ['-i', path]),
     ...Object.entries(settingsOf).flatMap(([name, value]) => ['-o', `${name}=${value}`]),
     '--',
     target.address,

@@ -73,7 +73,9 @@ test('a new version of the code answers after a deploy, from every worker', asyn
 
   expect(deployed.exitCode, deployed.all).toBe(0);
   expect((await scenario.containers('host1')).find((each) => each.name.includes('broker'))?.id).toBe(broker);
-  const answers = await Promise.all(['host1', 'small', 'big', 'host3'].map((queue) => ask(`/shade?queue=${queue}&strips=1`)));
+  const answers = await Promise.all(
+    ['host1', 'small', 'big', 'host3'].map((queue) => ask(`/shade?queue=${queue}&strips=1`)),
+  );
   expect(answers.map(({ workers }) => workers.length)).toEqual([1, 1, 1, 1]);
 });
 

@@ -25,7 +25,12 @@ const DOCKERFILE = 'FROM busybox\nCOPY blob /blob\nCOPY app.sh /app.sh\nCMD ["sh
 let scenario: Scenario;
 
 beforeAll(async () => {
-  const files = { Dockerfile: DOCKERFILE, '.dockerignore': '*\n!app.sh\n!blob\n!Dockerfile\n', 'app.sh': APP, blob: '' };
+  const files = {
+    Dockerfile: DOCKERFILE,
+    '.dockerignore': '*\n!app.sh\n!blob\n!Dockerfile\n',
+    'app.sh': APP,
+    blob: '',
+  };
   scenario = await startScenario({ project: PROJECT, config: CONFIG, files, hosts: ['host1', 'host2'] });
   await changeCode();
   const first = await scenario.cu('deploy');
@@ -49,13 +54,16 @@ interface Moment {
   reached(running: FollowedCu): Promise<void>;
 }
 
-const isProgress = (text: string) => (line: { type: string; text?: string }) => line.type === 'step-progress' && line.text?.includes(text) === true;
+const isProgress = (text: string) => (line: { type: string; text?: string }) =>
+  line.type === 'step-progress' && line.text?.includes(text) === true;
 
 const MOMENTS: readonly Moment[] = [
   {
     name: 'during the build',
-    prepare: () => scenario.write('Dockerfile', `${DOCKERFILE}RUN echo compiling ${randomBytes(4).toString('hex')} && sleep 2\n`),
-    reached: (running) => running.until((line) => line.type === 'step-output' && line.text?.includes('compiling') === true),
+    prepare: () =>
+      scenario.write('Dockerfile', `${DOCKERFILE}RUN echo compiling ${randomBytes(4).toString('hex')} && sleep 2\n`),
+    reached: (running) =>
+      running.until((line) => line.type === 'step-output' && line.text?.includes('compiling') === true),
   },
   {
     name: 'while this machine exports the image',
@@ -67,7 +75,10 @@ const MOMENTS: readonly Moment[] = [
     prepare: () => scenario.write('blob', randomBytes(24_000_000).toString('base64')),
     reached: (running) => running.until((line) => line.type === 'step-progress' && line.action === 'ship-image'),
   },
-  { name: 'while the old one is being stopped', reached: (running) => running.until(isProgress('stopping the old one')) },
+  {
+    name: 'while the old one is being stopped',
+    reached: (running) => running.until(isProgress('stopping the old one')),
+  },
   {
     name: 'right after the old one was stopped',
     reached: async (running) => {
@@ -141,10 +152,16 @@ async function expectToConverge(version: string): Promise<void> {
 
   expect(next.exitCode, next.all).toBe(0);
   expect(await eventually(siteAnswer)).toBe(version);
-  expect(await allContainers()).toBe(['host1 site-1 running', 'host2 jobs-1 running'].map((text) => text.replace(' ', ` ${PROJECT}-dev-`)).join('\n'));
+  expect(await allContainers()).toBe(
+    ['host1 site-1 running', 'host2 jobs-1 running'].map((text) => text.replace(' ', ` ${PROJECT}-dev-`)).join('\n'),
+  );
   for (const host of ['host1', 'host2']) {
-    expect(await scenario.docker(host, 'network', 'ls', '--filter', `label=cu.project=${PROJECT}`, '--format', '{{.Name}}')).toBe(`${PROJECT}-dev`);
-    expect(temporaryTags(await scenario.docker(host, 'images', '--format', '{{.Repository}}:{{.Tag}} {{.ID}}'))).toEqual([]);
+    expect(
+      await scenario.docker(host, 'network', 'ls', '--filter', `label=cu.project=${PROJECT}`, '--format', '{{.Name}}'),
+    ).toBe(`${PROJECT}-dev`);
+    expect(
+      temporaryTags(await scenario.docker(host, 'images', '--format', '{{.Repository}}:{{.Tag}} {{.ID}}')),
+    ).toEqual([]);
   }
   expect(temporaryTags(await localDocker('images', '--format', '{{.Repository}}:{{.Tag}} {{.ID}}'))).toEqual([]);
   expect(await localDocker('ps', '-a', '--filter', `label=cu.project=${PROJECT}`, '--format', '{{.Names}}')).toBe('');
@@ -163,7 +180,11 @@ async function localDocker(...argv: readonly string[]): Promise<string> {
 }
 
 async function allContainers(): Promise<string> {
-  const found = await Promise.all(['host1', 'host2'].map(async (host) => (await scenario.containers(host)).map(({ name, state }) => `${host} ${name} ${state}`)));
+  const found = await Promise.all(
+    ['host1', 'host2'].map(async (host) =>
+      (await scenario.containers(host)).map(({ name, state }) => `${host} ${name} ${state}`),
+    ),
+  );
   return found.flat().toSorted().join('\n');
 }
 

@@ -63,7 +63,11 @@ describe('drift', () => {
     ['stopped', ['stop', '-t', '1'], 'stopped (exit code 0)'],
     ['removed', ['rm', '-f'], 'not found'],
     ['paused', ['pause'], 'paused by hand'],
-    ['given other limits', ['update', '--memory', '128m', '--memory-swap', '-1'], 'changed by hand: memory is 134 MB, wanted 67.1 MB'],
+    [
+      'given other limits',
+      ['update', '--memory', '128m', '--memory-swap', '-1'],
+      'changed by hand: memory is 134 MB, wanted 67.1 MB',
+    ],
   ])('a container that was %s is seen by status and mended by a deploy', async (_what, command, cause) => {
     await scenario.docker('host2', ...command, 'e2e-main-operate-dev-worker-big');
 
@@ -81,7 +85,14 @@ describe('drift', () => {
 
 describe('exec', () => {
   test('runs a command in the named instance and passes its exit code on', async () => {
-    const result = await scenario.cu('exec', 'host2/worker/big', '--', 'sh', '-c', 'echo out $CU_INSTANCE; echo err >&2; exit 7');
+    const result = await scenario.cu(
+      'exec',
+      'host2/worker/big',
+      '--',
+      'sh',
+      '-c',
+      'echo out $CU_INSTANCE; echo err >&2; exit 7',
+    );
 
     expect(result).toMatchObject({ exitCode: 7, stdout: 'out big' });
     expect(result.stderr).toContain('err');
@@ -93,7 +104,9 @@ describe('logs', () => {
     const { stdout } = await scenario.cu('logs', '--timestamps', '--grep', 'started');
 
     const lines = stdout.split('\n').map((line) => /^(\S+) \| (\S+) started/.exec(line));
-    expect(new Set(lines.map((line) => line?.[1]))).toEqual(new Set(['host1/site/1', 'host1/worker/1', 'host2/worker/big', 'host2/worker/small']));
+    expect(new Set(lines.map((line) => line?.[1]))).toEqual(
+      new Set(['host1/site/1', 'host1/worker/1', 'host2/worker/big', 'host2/worker/small']),
+    );
     const times = lines.map((line) => line?.[2] ?? '');
     expect(times).toEqual(times.toSorted((a, b) => (a < b ? -1 : 1)));
   });
@@ -141,7 +154,10 @@ async function startTimes(): Promise<ReadonlyMap<string, string>> {
   const times = new Map<string, string>();
   for (const host of ['host1', 'host2']) {
     for (const { id, name } of await scenario.containers(host)) {
-      times.set(`${host}/${name.replace('e2e-main-operate-dev-', '')}`, await scenario.docker(host, 'inspect', '-f', '{{.State.StartedAt}}', id));
+      times.set(
+        `${host}/${name.replace('e2e-main-operate-dev-', '')}`,
+        await scenario.docker(host, 'inspect', '-f', '{{.State.StartedAt}}', id),
+      );
     }
   }
   return times;

@@ -31,14 +31,21 @@ COPY app.sh /app.sh
 const HOSTS = ['host1', 'host2'];
 const NAMES = ['API_TOKEN', 'BROKER_PASSWORD', 'BUILD_TOKEN', 'REGISTRY_TOKEN'] as const;
 
-const values = Object.fromEntries(NAMES.map((name) => [name, `${name.toLowerCase()}${randomBytes(12).toString('hex')}`]));
+const values = Object.fromEntries(
+  NAMES.map((name) => [name, `${name.toLowerCase()}${randomBytes(12).toString('hex')}`]),
+);
 const everything: string[] = [];
 let scenario: Scenario;
 let first: CuResult;
 let pushed: CuResult;
 
 beforeAll(async () => {
-  scenario = await startScenario({ project: PROJECT, config: CONFIG, files: { ...SMALL_APP, Dockerfile: DOCKERFILE }, hosts: HOSTS });
+  scenario = await startScenario({
+    project: PROJECT,
+    config: CONFIG,
+    files: { ...SMALL_APP, Dockerfile: DOCKERFILE },
+    hosts: HOSTS,
+  });
   await writeSecrets(values);
   const samples = sampleProcesses();
   first = await scenario.cu('deploy', '-v', '--log-file', 'cu.log');
@@ -51,21 +58,33 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await scenario[Symbol.asyncDispose]();
-  const { tags } = await (await fetch(`http://${REGISTRY}/v2/${PROJECT}/tags/list`)).json() as { tags: readonly string[] | null };
+  const { tags } = (await (await fetch(`http://${REGISTRY}/v2/${PROJECT}/tags/list`)).json()) as {
+    tags: readonly string[] | null;
+  };
   for (const tag of tags ?? []) {
     const manifest = `http://${REGISTRY}/v2/${PROJECT}/manifests/`;
-    const found = await fetch(manifest + tag, { headers: { accept: 'application/vnd.docker.distribution.manifest.v2+json' } });
+    const found = await fetch(manifest + tag, {
+      headers: { accept: 'application/vnd.docker.distribution.manifest.v2+json' },
+    });
     await fetch(manifest + (found.headers.get('docker-content-digest') ?? ''), { method: 'DELETE' });
   }
 });
 
 function writeSecrets(secrets: Readonly<Record<string, string>>): Promise<void> {
-  return scenario.write('.cu/secrets.env', Object.entries(secrets).map(([name, value]) => `${name}=${value}\n`).join(''));
+  return scenario.write(
+    '.cu/secrets.env',
+    Object.entries(secrets)
+      .map(([name, value]) => `${name}=${value}\n`)
+      .join(''),
+  );
 }
 
 /** Names of the secrets whose values stand in a text; also in Base64, as registries get them. */
 function leaksIn(text: string): readonly string[] {
-  const encoded = [text, ...(text.match(/[A-Za-z0-9+/_-]{24,}={0,2}/g) ?? []).map((word) => Buffer.from(word, 'base64').toString('latin1'))];
+  const encoded = [
+    text,
+    ...(text.match(/[A-Za-z0-9+/_-]{24,}={0,2}/g) ?? []).map((word) => Buffer.from(word, 'base64').toString('latin1')),
+  ];
   return NAMES.filter((name) => encoded.some((each) => each.includes(values[name] ?? '')));
 }
 
@@ -97,7 +116,14 @@ function commandLine(pid: string): string {
 }
 
 test('the secrets arrive where they are wanted', async () => {
-  const env = await scenario.docker('host2', 'exec', `${PROJECT}-dev-worker-1`, 'sh', '-c', 'cat /run/secrets/API_TOKEN; echo; echo $API_TOKEN; echo $CU_BROKER_URL');
+  const env = await scenario.docker(
+    'host2',
+    'exec',
+    `${PROJECT}-dev-worker-1`,
+    'sh',
+    '-c',
+    'cat /run/secrets/API_TOKEN; echo; echo $API_TOKEN; echo $CU_BROKER_URL',
+  );
 
   expect(env.split('\n').slice(0, 2)).toEqual([values['API_TOKEN'], values['API_TOKEN']]);
   expect(env).toContain(values['BROKER_PASSWORD']);
@@ -137,16 +163,22 @@ test('no secret is in the plan, the saved plan, or anything else that cu says', 
 
 test('no secret is in labels, commands, images or their history', async () => {
   for (const host of HOSTS) {
-    const format = '{{json .Config.Labels}} {{json .Config.Cmd}} {{json .Config.Entrypoint}} {{json .Args}} {{json .Config.Healthcheck}}';
+    const format =
+      '{{json .Config.Labels}} {{json .Config.Cmd}} {{json .Config.Entrypoint}} {{json .Args}} {{json .Config.Healthcheck}}';
     const ids = (await scenario.docker(host, 'ps', '-aq', '--filter', `label=cu.project=${PROJECT}`)).split('\n');
     expect(leaksIn(await scenario.docker(host, 'inspect', '--format', format, ...ids))).toEqual([]);
     expect(leaksIn(await scenario.docker(host, 'volume', 'inspect', `${PROJECT}-dev-state`))).toEqual([]);
   }
-  const local = async (...argv: readonly string[]): Promise<string> => (await execa('docker', ['-H', `unix://${scenario.testbed.engineSocket}`, ...argv])).stdout;
+  const local = async (...argv: readonly string[]): Promise<string> =>
+    (await execa('docker', ['-H', `unix://${scenario.testbed.engineSocket}`, ...argv])).stdout;
   const image = (await scenario.docker('host2', 'images', '-q', PROJECT)).split('\n')[0] ?? '';
   expect(leaksIn(await local('history', '--no-trunc', image))).toEqual([]);
   expect(leaksIn(await local('inspect', image))).toEqual([]);
-  const layers = await scenario.testbed.exec('host2', ['sh', '-c', `docker save ${image} | grep -a -c -e ${NAMES.map((name) => values[name]).join(' -e ')}`]);
+  const layers = await scenario.testbed.exec('host2', [
+    'sh',
+    '-c',
+    `docker save ${image} | grep -a -c -e ${NAMES.map((name) => values[name]).join(' -e ')}`,
+  ]);
   expect(layers.stdout.trim()).toBe('0');
 });
 
@@ -180,6 +212,10 @@ test('a missing secret is found before anything changes, and where it was looked
 });
 
 async function containers(): Promise<ReadonlyMap<string, string>> {
-  const found = await Promise.all(HOSTS.map(async (host) => (await scenario.containers(host)).map(({ id, name }) => [id, `${host} ${name}`] as const)));
+  const found = await Promise.all(
+    HOSTS.map(async (host) =>
+      (await scenario.containers(host)).map(({ id, name }) => [id, `${host} ${name}`] as const),
+    ),
+  );
   return new Map(found.flat().toSorted(([, a], [, b]) => a.localeCompare(b)));
 }

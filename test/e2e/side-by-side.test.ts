@@ -49,7 +49,9 @@ test('a port that another project holds is found before anything changes', async
   const result = await other.cu('deploy');
 
   expect(result.exitCode).toBe(2);
-  expect(result.stderr).toContain('port 8520 for site is taken by container e2e-main-pair-dev-site-1 (project e2e-main-pair, environment dev)');
+  expect(result.stderr).toContain(
+    'port 8520 for site is taken by container e2e-main-pair-dev-site-1 (project e2e-main-pair, environment dev)',
+  );
   expect(await other.containers('host1')).toEqual([]);
   expect(await other.docker('host1', 'images', '-q', 'e2e-main-other')).toBe('');
 });
@@ -70,7 +72,9 @@ test('purge prints and removes only with --yes, and never what runs, is kept or 
     expect((await pair.cu('deploy')).exitCode).toBe(0);
   }
   const images = async (): Promise<readonly string[]> =>
-    (await pair.docker('host1', 'images', '--format', '{{.Repository}}:{{.Tag}}')).split('\n').toSorted((a, b) => a.localeCompare(b));
+    (await pair.docker('host1', 'images', '--format', '{{.Repository}}:{{.Tag}}'))
+      .split('\n')
+      .toSorted((a, b) => a.localeCompare(b));
   const before = await images();
 
   const listed = await pair.cu('purge', 'images');

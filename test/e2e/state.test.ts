@@ -59,15 +59,19 @@ test('a rotated secret is still seen after docker container prune', async () => 
   const rotated = await scenario.cuWith({ env: { API_TOKEN: 'rotated' } }, 'deploy');
 
   expect(rotated.exitCode, rotated.all).toBe(0);
-  expect(await scenario.docker('host2', 'exec', `${PROJECT}-dev-worker-1`, 'sh', '-c', 'echo $API_TOKEN')).toBe('rotated');
-  expect(await scenario.docker('host1', 'exec', `${PROJECT}-dev-worker-1`, 'sh', '-c', 'echo $API_TOKEN')).toBe('rotated');
+  expect(await scenario.docker('host2', 'exec', `${PROJECT}-dev-worker-1`, 'sh', '-c', 'echo $API_TOKEN')).toBe(
+    'rotated',
+  );
+  expect(await scenario.docker('host1', 'exec', `${PROJECT}-dev-worker-1`, 'sh', '-c', 'echo $API_TOKEN')).toBe(
+    'rotated',
+  );
 });
 
 test('the password that cu made outlives cu remove, with the data it guards', async () => {
   const url = await brokerUrl();
   const removed = await cu('remove', '--yes');
   expect(removed.exitCode, removed.all).toBe(0);
-  expect((await containers())).toEqual([[], []]);
+  expect(await containers()).toEqual([[], []]);
 
   const result = await cu('deploy');
 

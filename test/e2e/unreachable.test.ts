@@ -21,7 +21,12 @@ let scenario: Scenario;
 let config: string;
 
 beforeAll(async () => {
-  const files = { ...SMALL_APP, Dockerfile: 'FROM busybox\nCOPY app.sh late.sh /\n', '.dockerignore': '*\n!*.sh\n!Dockerfile\n', 'late.sh': LATE };
+  const files = {
+    ...SMALL_APP,
+    Dockerfile: 'FROM busybox\nCOPY app.sh late.sh /\n',
+    '.dockerignore': '*\n!*.sh\n!Dockerfile\n',
+    'late.sh': LATE,
+  };
   scenario = await startScenario({ project: PROJECT, config: CONFIG, files });
   config = await scenario.read('cu.config.yaml');
   const first = await scenario.cu('deploy');
@@ -34,12 +39,15 @@ afterAll(() => scenario[Symbol.asyncDispose]());
 
 async function changeCode(): Promise<void> {
   const version = randomBytes(6).toString('hex');
-  for (const [name, text] of Object.entries({ 'app.sh': APP, 'late.sh': LATE })) await scenario.write(name, text.replace('one', version));
+  for (const [name, text] of Object.entries({ 'app.sh': APP, 'late.sh': LATE }))
+    await scenario.write(name, text.replace('one', version));
 }
 
 /** Ids, names and states, and the project's images. */
 async function stateOf(hosts: readonly string[]): Promise<unknown> {
-  return Promise.all(hosts.map(async (host) => [await scenario.containers(host), await scenario.docker(host, 'images', '-q', PROJECT)]));
+  return Promise.all(
+    hosts.map(async (host) => [await scenario.containers(host), await scenario.docker(host, 'images', '-q', PROJECT)]),
+  );
 }
 
 async function expectToConverge(): Promise<void> {
@@ -47,7 +55,9 @@ async function expectToConverge(): Promise<void> {
 
   expect(next.exitCode, next.all).toBe(0);
   expect(await scenario.cu('deploy')).toMatchObject({ exitCode: 0, stdout: 'nothing to do' });
-  const found = await Promise.all(HOSTS.map(async (host) => (await scenario.containers(host)).map(({ name, state }) => `${host} ${name} ${state}`)));
+  const found = await Promise.all(
+    HOSTS.map(async (host) => (await scenario.containers(host)).map(({ name, state }) => `${host} ${name} ${state}`)),
+  );
   expect(found.flat().toSorted()).toEqual([
     `host1 ${PROJECT}-dev-jobs-1 running`,
     `host2 ${PROJECT}-dev-jobs-1 running`,
@@ -134,7 +144,10 @@ test('an SSH session that is cut midway is named, and the next deploy converges'
 
 test('an engine that does not run is told apart from a host that is away', async () => {
   const before = await stateOf(HOSTS);
-  await scenario.write('cu.config.yaml', config.replace('host3: { ', 'host3: { dockerSocket: /run/no-engine-here.sock, '));
+  await scenario.write(
+    'cu.config.yaml',
+    config.replace('host3: { ', 'host3: { dockerSocket: /run/no-engine-here.sock, '),
+  );
 
   const result = await scenario.cu('deploy');
 
@@ -173,7 +186,10 @@ test('a host whose key has changed is refused, with both fingerprints', async ()
   const [host1, , host3] = scenario.testbed.hosts;
   const foreign = (host1?.hostKeyLines ?? []).map((line) => line.replace(host1?.address ?? '', host3?.address ?? ''));
   const lines = scenario.testbed.hosts.flatMap((host) => (host === host3 ? foreign : host.hostKeyLines));
-  await scenario.write('cu.config.yaml', config.replace(/knownHosts: \[.*?\] /, `knownHosts: ${JSON.stringify(lines)} `));
+  await scenario.write(
+    'cu.config.yaml',
+    config.replace(/knownHosts: \[.*?\] /, `knownHosts: ${JSON.stringify(lines)} `),
+  );
 
   const result = await scenario.cu('deploy');
 
