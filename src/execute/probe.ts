@@ -60,7 +60,7 @@ async function probeNetwork(
   try {
     stream = await dialContainer(host, container, health.port, signal);
     const socket = stream;
-    const abort = (): void => void socket.destroy(new Error('no answer in time'));
+    const abort = (): void => void socket.destroy();
     signal.addEventListener('abort', abort, { once: true });
     try {
       // A channel to a frozen host does not close when it is destroyed, so its end cannot be waited for.
@@ -71,6 +71,7 @@ async function probeNetwork(
     }
   } catch (error) {
     if (error instanceof CuError && ['CONNECTION_LOST', 'HOST_UNREACHABLE'].includes(error.code)) throw error;
+    if (signal.aborted) return `port ${health.port}: no answer within ${ASK_TIMEOUT_MS / 1000} s`;
     return `port ${health.port}: ${error instanceof Error ? error.message : String(error)}`;
   } finally {
     stream?.destroy();

@@ -18,7 +18,7 @@ import {
 } from './testbed/state.ts';
 import type { EngineOnly, Testbed } from './testbed/testbed.ts';
 
-export type { EngineOnly, ExecResult, TestHost, Testbed } from './testbed/testbed.ts';
+export type { EngineOnly, TestHost, Testbed } from './testbed/testbed.ts';
 export { TestbedBusyError } from './testbed/state.ts';
 
 export interface TestbedOptions {

@@ -1,24 +1,19 @@
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { attachTestbed } from '../../support/hosts.ts';
 import type { TestHost, Testbed } from '../../support/hosts.ts';
 import { createHome, failureOf, hostOf, poolIn, startSshd, targetOf, timed } from './setup.ts';
-import type { ExtraSshd } from './setup.ts';
 
 const version = { method: 'GET', path: '/version' } as const;
 
 let bed: Testbed;
 let host: TestHost;
-let sshd: ExtraSshd;
 
 beforeAll(async () => {
   bed = await attachTestbed();
   host = hostOf(bed, 'host2');
-  sshd = await startSshd(bed, host, { port: 2205 });
 });
-
-afterAll(() => sshd[Symbol.asyncDispose]());
 
 describe.each(['ssh2', 'openssh'] as const)('what goes wrong by %s', (client) => {
   test('a refused connection says so, after a few tries, and is remembered', async () => {

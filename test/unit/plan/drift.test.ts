@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { LABELS } from '../../../src/core/state.ts';
 import type { PlanInput } from '../../../src/plan/input.ts';
 import { someSecret } from './apply.ts';
-import { container, instance } from './inputs.ts';
+import { instance } from './inputs.ts';
+import type { container } from './inputs.ts';
 import { deployed, steps } from './steps.ts';
 
 describe('drift', () => {
