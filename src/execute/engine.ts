@@ -8,8 +8,8 @@ import { z } from 'zod/mini';
 /** The few calls of the Docker API that change containers; each is safe to repeat. */
 const created = z.object({ Id: z.string() });
 
-/** How long the engine may take beyond the drain to answer a stop. */
-const STOP_MARGIN_MS = 30_000;
+/** Beyond the drain, for the engine to answer a stop: longer than SSH takes to find out that a host froze (40 s). */
+const STOP_MARGIN_MS = 60_000;
 
 export async function createContainer(
   host: Host,

@@ -9,6 +9,8 @@ import { lostConnection } from './errors.ts';
 import type { Described } from './errors.ts';
 import type { RunOptions, RunResult } from './host.ts';
 import type { Master } from './openssh-master.ts';
+import { createPending } from './pending.ts';
+import type { Pending } from './pending.ts';
 import { quote } from './quote.ts';
 import { remoteCommand } from './remote-command.ts';
 import { execute, runDeadline, runLocal } from './run-local.ts';
@@ -16,6 +18,8 @@ import { createSemaphore } from './semaphore.ts';
 
 /** What is asked of the master by small ssh processes that share its connection. */
 export interface Mux {
+  /** Commands being ended whose callers have gone. */
+  readonly ending: Pending;
   run(argv: readonly string[], options: RunOptions): Promise<RunResult>;
   /** A command's stdin and stdout as one stream. */
   open(argv: readonly string[], signal: AbortSignal): Promise<Duplex & { readonly complaint: () => string }>;
@@ -39,6 +43,7 @@ export function createMux(master: Master, { env, described }: MuxOptions): Mux {
   const environment = Object.fromEntries(
     Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
   );
+  const ending = createPending();
   let count = 0;
 
   /** Never a connection of its own: that would be one more login at the host, without our checks. */
@@ -147,7 +152,7 @@ export function createMux(master: Master, { env, described }: MuxOptions): Mux {
   ): Promise<RunResult | 'refused'> => {
     const command = remoteCommand(argv);
     return withLog(async (log) => {
-      const off = onAbort(signal, () => void endRemote(command.endText).catch(() => undefined));
+      const off = onAbort(signal, () => ending.add(endRemote(command.endText)));
       const result = await execute(
         ['ssh', ...common(log), 'cu', command.text],
         { ...options, env: environment },
@@ -167,6 +172,7 @@ export function createMux(master: Master, { env, described }: MuxOptions): Mux {
   };
 
   return {
+    ending,
     run: async (argv, options) => {
       const deadline = runDeadline(argv, { ...options, host: described.name });
       try {

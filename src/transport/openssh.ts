@@ -28,6 +28,7 @@ export interface OpensshHost extends Host {
 const MAX_SOCKETS = 64;
 const MAX_STDIO_SOCKETS = 5;
 const DIAL_TIMEOUT_MS = 15_000;
+const ENDING_MS = 300;
 
 /** A host over one connection of the system's ssh, for settings that the ssh2 library does not know. */
 export async function openOpenssh(
@@ -63,6 +64,7 @@ export async function openOpenssh(
       ]).replaceAll('%', '%%'),
     [Symbol.asyncDispose]: async () => {
       docker.close();
+      await mux.ending.settle(ENDING_MS);
       await master.close();
     },
   };

@@ -7,6 +7,8 @@ import { onAbort } from './abort.ts';
 import { asSshError } from './errors.ts';
 import { exitStatus } from './exit-status.ts';
 import type { RunOptions, RunResult } from './host.ts';
+import { createPending } from './pending.ts';
+import type { Pending } from './pending.ts';
 import { remoteCommand } from './remote-command.ts';
 import { runDeadline } from './run-local.ts';
 import { createSemaphore } from './semaphore.ts';
@@ -14,6 +16,8 @@ import { createSemaphore } from './semaphore.ts';
 /** Commands over one connection; sshd's MaxSessions (10) counts these, forwarded sockets are free (FACTS.md section 2). */
 export interface Sessions {
   exec(command: string, signal: AbortSignal): Promise<ClientChannel>;
+  /** Commands being ended whose callers have gone. */
+  readonly ending: Pending;
 }
 
 const MAX_SESSIONS = 8;
@@ -23,6 +27,7 @@ const END_MS = 5000;
 export function createSessions(client: Client, host: string): Sessions {
   const places = createSemaphore(MAX_SESSIONS);
   return {
+    ending: createPending(),
     exec: async (command, signal) => {
       const release = await places.acquire(signal);
       try {
@@ -98,7 +103,7 @@ export async function runChannel(
     const channel = await sessions.exec(command.text, deadline.signal);
     return await finish(channel, options, {
       signal: deadline.signal,
-      end: () => void endRemote(sessions, command.endText).catch(() => undefined),
+      end: () => sessions.ending.add(endRemote(sessions, command.endText)),
     });
   } finally {
     deadline.stop();
@@ -109,6 +114,7 @@ async function endRemote(sessions: Sessions, text: string): Promise<void> {
   const channel = await sessions.exec(text, AbortSignal.timeout(END_MS));
   channel.resume();
   channel.stderr.resume();
+  await once(channel, 'close');
 }
 
 function finish(

@@ -19,6 +19,7 @@ const MAX_SOCKETS = 64;
 /** Sessions are: these leave room for commands below MaxSessions. */
 const MAX_STDIO_SOCKETS = 5;
 const DIAL_TIMEOUT_MS = 15_000;
+const ENDING_MS = 300;
 
 /** A host over one connection of the ssh2 library. */
 export async function openSsh2(target: HostTarget, settings: SshSettings, options: Ssh2Options): Promise<Host> {
@@ -48,6 +49,7 @@ export async function openSsh2(target: HostTarget, settings: SshSettings, option
     docker: () => docker,
     [Symbol.asyncDispose]: async () => {
       docker.close();
+      await sessions.ending.settle(ENDING_MS);
       await connection.close();
     },
   };

@@ -16,7 +16,7 @@ services:
 `;
 
 /** Slow to start and slow to stop, so that there is a moment to be interrupted in. */
-const APP = `trap 'sleep 2; exit 0' TERM INT
+const APP = `trap 'sleep 1; exit 0' TERM INT
 if [ -n "$CU_PORT" ]; then sleep 1; mkdir -p /tmp/www; echo ok > /tmp/www/healthz; echo VERSION > /tmp/www/index.html; httpd -f -p $CU_PORT -h /tmp/www & fi
 while true; do sleep 1 & wait $!; done
 `;

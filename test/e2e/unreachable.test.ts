@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { followCu } from '../support/follow.ts';
+import type { FollowedCu } from '../support/follow.ts';
 import { SMALL_APP, startScenario } from '../support/scenario.ts';
 import type { Scenario } from '../support/scenario.ts';
 
@@ -50,6 +51,16 @@ async function stateOf(hosts: readonly string[]): Promise<unknown> {
   );
 }
 
+/** Ends the run itself when it takes longer than any fault may hold it up, so that the host gets well again. */
+async function endOf(running: FollowedCu): Promise<{ readonly exitCode: number | undefined; readonly all: string }> {
+  const limit = setTimeout(() => running.kill('SIGKILL'), 90_000);
+  try {
+    return await running.ended;
+  } finally {
+    clearTimeout(limit);
+  }
+}
+
 async function expectToConverge(): Promise<void> {
   const next = await scenario.cu('deploy');
 
@@ -96,12 +107,10 @@ test('a host that dies midway ends the deploy in bounded time and is named, and 
   const running = followCu(scenario, {}, 'deploy');
   await running.until((line) => line.type === 'step-started' && line.step === `host3/${PROJECT}-dev-late-1/replace`);
 
-  const diedAt = performance.now();
   await scenario.testbed.kill('host3');
   try {
-    const { exitCode, all } = await running.ended;
+    const { exitCode, all } = await endOf(running);
 
-    expect(performance.now() - diedAt).toBeLessThan(90_000);
     expect(exitCode, all).toBe(3);
     expect(all).toMatch(/cu: host3: /);
   } finally {
@@ -115,12 +124,10 @@ test('a host that freezes midway ends the deploy in bounded time and is named, a
   const running = followCu(scenario, {}, 'deploy');
   await running.until((line) => line.type === 'step-started' && line.step === `host3/${PROJECT}-dev-late-1/replace`);
 
-  const frozenAt = performance.now();
   await scenario.testbed.pause('host3');
   try {
-    const { exitCode, all } = await running.ended;
+    const { exitCode, all } = await endOf(running);
 
-    expect(performance.now() - frozenAt).toBeLessThan(90_000);
     expect(exitCode, all).toBe(3);
     expect(all).toMatch(/cu: host3: /);
   } finally {
@@ -135,7 +142,7 @@ test('an SSH session that is cut midway is named, and the next deploy converges'
   await running.until((line) => line.type === 'step-started' && line.step === `host3/${PROJECT}-dev-late-1/replace`);
 
   await scenario.testbed.killSessions('host3');
-  const { exitCode, all } = await running.ended;
+  const { exitCode, all } = await endOf(running);
 
   expect(exitCode, all).toBe(3);
   expect(all).toMatch(/cu: host3: the connection to .* was lost/);
@@ -165,7 +172,7 @@ test('a user who may not use Docker is told so, with what to do', async () => {
 
   expect(result.exitCode, result.all).toBe(3);
   expect(await stateOf(HOSTS)).toEqual(before);
-  expect(result.stderr).toMatch(/host1, host2, host3: .*plain/);
+  for (const host of HOSTS) expect(result.stderr).toMatch(new RegExp(`cu: ${host}: plain may not use Docker`));
   expect(result.stderr).toMatch(/hint: .*docker/);
 });
 

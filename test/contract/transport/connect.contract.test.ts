@@ -43,6 +43,23 @@ describe.each(['ssh2', 'openssh'] as const)('connecting by %s', (client) => {
     await eventually(async () => expect(await sshd.connections()).toBe(0));
   });
 
+  test('a command that was interrupted does not outlive the connection', async () => {
+    await using home = await createHome();
+    const pool = poolIn(home);
+    const opened = await pool.open(targetOf(host, bed, { client }));
+    const controller = new AbortController();
+    const running = opened.run(['sleep', `77${client.length}`], { signal: controller.signal }).catch(() => undefined);
+    const find = (): Promise<{ readonly exitCode: number }> =>
+      bed.exec(host.name, ['pgrep', '-f', `^sleep 77${client.length}$`]);
+    await eventually(async () => expect((await find()).exitCode).toBe(0));
+
+    controller.abort();
+    await pool[Symbol.asyncDispose]();
+    await running;
+
+    await eventually(async () => expect((await find()).exitCode).toBe(1));
+  });
+
   test('nothing of ours is left in the temporary folder', async () => {
     await using home = await createHome();
     const ours = async (): Promise<readonly string[]> =>

@@ -13,8 +13,6 @@ import type { TestHost, Testbed } from '../../support/hosts.ts';
 
 export const execute = promisify(execFile);
 
-export type Client = 'ssh2' | 'openssh';
-
 /** A home of its own, so that nothing of the developer's ~/.ssh takes part. */
 export interface Home extends AsyncDisposable {
   readonly path: string;
