@@ -67,7 +67,8 @@ export async function replaceContainer(step: ContainerStep, oldId: string, strat
   } catch (error) {
     if (newId !== undefined) await discard(host, newId);
     await giveNameBack(host, oldId, isMisnamed ? oldName : old.observed.name);
-    throw await putBack(host, oldId, old.observed.state === 'running' && strategy === 'recreate', error);
+    const mustStart = old.observed.state === 'running' && strategy === 'recreate';
+    throw await putBack(host, { id: oldId, startedAt: old.observed.startedAt }, mustStart, error);
   }
   if (strategy !== 'recreate') {
     step.onProgress('draining the old one');
@@ -99,7 +100,7 @@ export async function restartAndProve(step: ContainerStep, id: string): Promise<
     await stopContainer(host, id, spec.drainMs, signal);
   } catch (error) {
     // Interrupted between stop and start: it must not stay down.
-    await startContainer(host, id, AbortSignal.timeout(PUT_BACK_MS)).catch(() => undefined);
+    await startAgain(host, { id, startedAt: found?.observed.startedAt });
     throw error;
   }
   await startContainer(host, id, AbortSignal.timeout(PUT_BACK_MS * 5));
@@ -187,9 +188,15 @@ async function giveNameBack(host: Host, id: string, name: string): Promise<void>
     await renameContainer(host, id, name, finish).catch(() => undefined);
 }
 
-async function putBack(host: Host, oldId: string, mustStart: boolean, error: unknown): Promise<unknown> {
+/** A container as it ran before it was stopped. */
+interface Running {
+  readonly id: string;
+  readonly startedAt: number | undefined;
+}
+
+async function putBack(host: Host, old: Running, mustStart: boolean, error: unknown): Promise<unknown> {
   if (!mustStart) return explain(error, 'the old container was left as it was');
-  const isBack = await startAgain(host, oldId);
+  const isBack = await startAgain(host, old);
   return explain(
     error,
     isBack
@@ -198,14 +205,19 @@ async function putBack(host: Host, oldId: string, mustStart: boolean, error: unk
   );
 }
 
-/** A stop that was interrupted goes on in the engine: the start is tried until it holds. */
-async function startAgain(host: Host, id: string): Promise<boolean> {
+/** A stop that was interrupted goes on in the engine: that the container runs counts once it has started anew. */
+async function startAgain(host: Host, { id, startedAt }: Running): Promise<boolean> {
   const deadline = AbortSignal.timeout(PUT_BACK_MS);
+  const patience = AbortSignal.timeout(PUT_BACK_MS / 2);
   while (!deadline.aborted) {
     try {
-      await startContainer(host, id, deadline);
       const found = await inspectContainer(host, id, deadline);
-      if (found?.observed.state === 'running') return true;
+      if (found === undefined) return false;
+      const isRunning = found.observed.state === 'running';
+      if (isRunning && found.observed.startedAt !== startedAt) return true;
+      // Nobody would be here to start it once it ends by itself, so a slow end is cut short.
+      if (isRunning && patience.aborted) await stopContainer(host, id, 0, deadline);
+      if (!isRunning) await startContainer(host, id, deadline);
     } catch (error) {
       if (error instanceof CuError && error.code === 'CONNECTION_LOST') return false;
       // Tried again until the deadline; the caller says when it did not come back.

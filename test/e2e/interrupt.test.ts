@@ -112,6 +112,9 @@ describe.each(MOMENTS)('$name', (moment) => {
     expect(await stateOf('host1', `${PROJECT}-dev-site-1`)).toBe('running');
     expect(await stateOf('host2', `${PROJECT}-dev-jobs-1`)).toBe('running');
     expect([old, version]).toContain(await eventually(siteAnswer));
+    // A stop that was interrupted would end the old one a moment later.
+    const wait = await scenario.testbed.exec('host1', ['timeout', '2', 'docker', 'wait', `${PROJECT}-dev-site-1`]);
+    expect(wait, 'the site stays up').toMatchObject({ exitCode: 124 });
     await expectToConverge(version);
   });
 
