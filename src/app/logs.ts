@@ -1,6 +1,7 @@
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CuError, CuErrors } from '../core/error.ts';
 import { selectInstances } from '../plan/targets.ts';
@@ -87,22 +88,46 @@ function linesOf(context: Context, container: RunningContainer, window: LogWindo
   return readLog(container.host, container.id, { ...window, source: sourceOf(container), signal: context.signal });
 }
 
-/** The logs of the containers there are, then of each that comes later, from its first line. */
+/**
+ * The logs of the containers there are, then of each that comes later, from its first line. The engine ends a
+ * follow when its container stops: one that runs again is read on from where it was.
+ */
 async function* followed(
   context: Context,
   found: readonly RunningContainer[],
   find: () => Promise<readonly RunningContainer[]>,
   options: LogOptions,
 ): AsyncGenerator<AsyncIterable<LogLine>> {
-  const seen = new Set(found.map((each) => each.id));
-  for (const each of found) yield linesOf(context, each, options);
+  const reading = new Set<string>();
+  const lastTimes = new Map<string, string>();
+  const read = async function* (container: RunningContainer, window: LogWindow): AsyncGenerator<LogLine> {
+    const { id } = container;
+    const last = lastTimes.get(id);
+    try {
+      for await (const line of linesOf(context, container, window)) {
+        if (last !== undefined && line.time <= last) continue;
+        lastTimes.set(id, line.time);
+        yield line;
+      }
+    } finally {
+      reading.delete(id);
+    }
+  };
+  const known = new Set(found.map((each) => each.id));
+  for (const each of found) {
+    reading.add(each.id);
+    yield read(each, options);
+  }
   while (!context.signal.aborted) {
     await sleep(WATCH_MS, undefined, { signal: context.signal }).catch(() => undefined);
     if (context.signal.aborted) return;
     for (const each of await find()) {
-      if (seen.has(each.id) || !each.isRunning) continue;
-      seen.add(each.id);
-      yield linesOf(context, each, { ...options, tail: undefined, since: undefined });
+      if (reading.has(each.id) || !each.isRunning) continue;
+      reading.add(each.id);
+      const last = lastTimes.get(each.id);
+      // One that logged nothing so far keeps the window that was asked for; lines read already are left out by time.
+      const since = last === undefined ? (known.has(each.id) ? options.since : undefined) : Date.parse(last);
+      yield read(each, { ...options, tail: undefined, since });
     }
   }
 }
@@ -112,21 +137,30 @@ async function collect(
   found: readonly RunningContainer[],
   options: LogOptions & { readonly directory: string },
 ): Promise<readonly string[]> {
-  const folder = join(context.cwd, options.directory);
-  await mkdir(folder, { recursive: true });
+  const folder = resolve(context.cwd, options.directory);
+  await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+    throw cannotWrite(options.directory, error);
+  });
   return Promise.all(
     found.map(async (container) => {
       const name = `${sourceOf(container).replaceAll('/', '_')}${container.isRunning ? '' : `_${container.id.slice(0, 8)}`}.log`;
       const file = createWriteStream(join(folder, name), { mode: 0o600 });
-      for await (const line of linesOf(context, container, { ...options, follow: false })) {
-        if (options.grep !== undefined && !options.grep.test(line.text)) continue;
-        file.write(`${line.time} ${line.text}\n`);
+      const lines = async function* (): AsyncGenerator<string> {
+        for await (const line of linesOf(context, container, { ...options, follow: false })) {
+          if (options.grep !== undefined && !options.grep.test(line.text)) continue;
+          yield `${line.time} ${line.text}\n`;
+        }
+      };
+      try {
+        await pipeline(lines, file);
+      } catch (error) {
+        throw error instanceof CuError ? error : cannotWrite(join(options.directory, name), error);
       }
-      await new Promise<void>((resolve, reject) => {
-        file.on('error', reject);
-        file.end(resolve);
-      });
       return join(options.directory, name);
     }),
   );
+}
+
+function cannotWrite(path: string, cause: unknown): CuError {
+  return new CuError('USAGE', `cannot write ${path}`, { hint: 'choose another folder with --collect', cause });
 }

@@ -37,7 +37,7 @@ export async function prepare(context: Context, targets: readonly string[], opti
     context.emit({ type: 'phase', text: 'looking at the hosts' });
     const [inputs, snapshot] = await Promise.all([
       options.version === undefined ? readInputs(context, desired, instances) : new Map<string, BuildInputs>(),
-      observeAll(context, session, desired, hostsFor(desired, instances)),
+      observeAll(context, session, desired, hostsFor(desired, instances, { isWhole: targets.length === 0 })),
     ]);
     const images = await wantImages(
       context,
@@ -75,7 +75,12 @@ export async function prepareRunning(context: Context, targets: readonly string[
   const instances = selectInstances(desired, targets);
   const session = openSession(context, desired);
   try {
-    const snapshot = await observeAll(context, session, desired, hostsFor(desired, instances));
+    const snapshot = await observeAll(
+      context,
+      session,
+      desired,
+      hostsFor(desired, instances, { isWhole: targets.length === 0 }),
+    );
     const images = new Map<string, WantedImage>(
       desired.images.map((source) => [
         source.name,

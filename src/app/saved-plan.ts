@@ -1,8 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { resolve } from 'node:path';
 import { z } from 'zod/mini';
 import { stableHash } from '../config/hash.ts';
-import type { Plan } from '../core/action.ts';
+import type { Plan, PlanNode } from '../core/action.ts';
 import { CuError } from '../core/error.ts';
 import { LABELS } from '../core/state.ts';
 import type { Context } from './context.ts';
@@ -23,7 +23,11 @@ export async function savePlan(context: Context, file: string, planned: Planned)
     undefined,
     2,
   );
-  await writeFile(join(context.cwd, file), `${text}\n`, { mode: 0o600 });
+  try {
+    await writeFile(resolve(context.cwd, file), `${text}\n`, { mode: 0o600 });
+  } catch (error) {
+    throw new CuError('USAGE', `cannot write ${file}`, { hint: 'choose another place with --out', cause: error });
+  }
 }
 
 /** Refuses a saved plan when the hosts or the config are no longer what they were. */
@@ -45,7 +49,7 @@ export async function checkSavedPlan(context: Context, file: string, planned: Pl
 
 async function readSaved(context: Context, file: string): Promise<z.output<typeof saved>> {
   try {
-    return saved.parse(JSON.parse(await readFile(join(context.cwd, file), 'utf8')));
+    return saved.parse(JSON.parse(await readFile(resolve(context.cwd, file), 'utf8')));
   } catch (error) {
     throw new CuError('USAGE', `${file} is not a plan that cu saved`, {
       hint: '`cu plan --out FILE` writes one',
@@ -54,9 +58,15 @@ async function readSaved(context: Context, file: string): Promise<z.output<typeo
   }
 }
 
-/** Fresh secrets differ from run to run and count by name only. */
 function planDigest(plan: Plan): string {
-  return stableHash(plan.nodes.map(({ id, cause, after }) => [id, cause, after]));
+  return stableHash(plan.nodes.map((node) => [node.id, node.cause, node.after, labelsOf(node)]));
+}
+
+/** What a container is to be, as its labels say it; a first deploy's key of secrets differs from run to run. */
+function labelsOf({ action }: PlanNode): Readonly<Record<string, string>> {
+  if (!('spec' in action)) return {};
+  const { labels } = action.spec;
+  return { ...labels, [LABELS.spec]: (labels[LABELS.spec] ?? '').replace(/ secrets=\S*/, '') };
 }
 
 /** What is of this project: that somebody else's container came or went changes no plan of ours. */

@@ -64,10 +64,10 @@ export async function observeAll(
   context: Context,
   session: Session,
   desired: Desired,
-  names: ReadonlySet<string>,
+  { used, idle }: HostChoice,
 ): Promise<Snapshot> {
   const limit = pLimit(context.options.parallel ?? DEFAULT_PARALLEL);
-  const targets = desired.hosts.filter((target) => names.has(target.name));
+  const targets = desired.hosts.filter((target) => used.has(target.name) || idle.has(target.name));
   const results = await Promise.all(
     targets.map((target) =>
       limit(async (): Promise<ObservedHost | CuError> => {
@@ -85,7 +85,9 @@ export async function observeAll(
       }),
     ),
   );
-  const unreachable = results.filter((result): result is CuError => result instanceof CuError);
+  const errors = results.filter((result): result is CuError => result instanceof CuError);
+  for (const error of errors) if (idle.has(error.host ?? '')) warnIdle(context, desired, error);
+  const unreachable = errors.filter((error) => !idle.has(error.host ?? ''));
   const observed = results.filter((result): result is ObservedHost => !(result instanceof CuError));
   if (unreachable.length === 0) return { observed, unreachable };
   if (!context.options.skipUnreachable) throw new CuErrors(unreachable);
@@ -93,12 +95,29 @@ export async function observeAll(
   return { observed, unreachable };
 }
 
-/** Every instance's host, and the broker's: the others need its address and password. */
-export function hostsFor(desired: Desired, instances: Desired['instances']): ReadonlySet<string> {
-  const names = new Set(instances.map((instance) => instance.host));
-  if (desired.broker !== undefined && instances.some((instance) => instance.wantsBroker))
-    names.add(desired.broker.host);
-  return names;
+interface HostChoice {
+  readonly used: ReadonlySet<string>;
+  /** Nothing is to run there; what still does from before is seen where the host answers. */
+  readonly idle: ReadonlySet<string>;
+}
+
+/** Every instance's host, and the broker's: the others need its address and password. The rest only for a whole. */
+export function hostsFor(
+  desired: Desired,
+  instances: Desired['instances'],
+  { isWhole }: { readonly isWhole: boolean },
+): HostChoice {
+  const used = new Set(instances.map((instance) => instance.host));
+  if (desired.broker !== undefined && instances.some((instance) => instance.wantsBroker)) used.add(desired.broker.host);
+  const idle = desired.hosts.filter(({ name }) => isWhole && !used.has(name)).map(({ name }) => name);
+  return { used, idle: new Set(idle) };
+}
+
+/** No reason to stop. This machine is a host of many configs without having an engine: not worth a word. */
+function warnIdle(context: Context, desired: Desired, error: CuError): void {
+  const isLocal = desired.hosts.some(({ name, connection }) => name === error.host && connection === 'local');
+  const text = `not looked at for what is left there: ${error.message}`;
+  context.emit({ type: isLocal ? 'debug' : 'warning', host: error.host, text });
 }
 
 function localTarget(desired: Desired): HostTarget {

@@ -34,7 +34,7 @@ export function compare(spec: ContainerSpec, container: ObservedContainer, scope
     return { type: 'replace', cause: `taken off network ${spec.network} by hand` };
   }
   const drift = limitDrift(spec, container);
-  if (drift !== undefined) return { type: 'update', cause: drift };
+  if (drift !== undefined) return { type: canUpdate(spec, container) ? 'update' : 'replace', cause: drift };
   if (container.name !== spec.name) return { type: 'update', cause: `renamed by hand, was ${container.name}` };
   const stopped = stoppedState(container);
   return stopped === undefined ? { type: 'same' } : { type: 'stopped', cause: stopped };
@@ -96,6 +96,14 @@ function limitDrift(spec: ContainerSpec, container: ObservedContainer): string |
     limits.restart === wanted.restart ? undefined : `restart is ${limits.restart || 'no'}, wanted ${wanted.restart}`,
   ].filter((drift) => drift !== undefined);
   return drifts.length === 0 ? undefined : `changed by hand: ${drifts.join(', ')}`;
+}
+
+/** To `docker update`, nothing means leave it as it is: a limit that the config does not set goes only with its container. */
+function canUpdate(spec: ContainerSpec, { limits }: ObservedContainer): boolean {
+  const wanted = limitsOf(spec);
+  return (['memoryBytes', 'nanoCpus', 'cpuset', 'pids'] as const).every(
+    (key) => Boolean(wanted[key]) || !limits?.[key],
+  );
 }
 
 /** The limits of a spec's body, as an observed container shows them. */

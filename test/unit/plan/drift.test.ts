@@ -27,11 +27,29 @@ describe('drift', () => {
     expect(steps(changed(change))).toEqual([`web-1/shop-dev-web-1/${step}`]);
   });
 
-  test('limits that were changed by hand are put back without a restart', () => {
-    const limits = { memoryBytes: 5e8, nanoCpus: 0, cpuset: '', pids: 0, restart: 'no' };
+  const none = { memoryBytes: 0, nanoCpus: 0, cpuset: '', pids: 0, restart: 'unless-stopped' };
 
-    expect(steps(changed({ limits }))).toEqual([
-      'web-1/shop-dev-web-1/update: changed by hand: memory is 500 MB, wanted unlimited, restart is no, wanted unless-stopped',
+  test('limits that were changed by hand are put back without a restart', () => {
+    const input = deployed({ instances: [instance({ memory: { type: 'bytes', bytes: 1e9 } })] });
+    const limits = { ...none, memoryBytes: 5e8, restart: 'no' };
+    const hosts = input.hosts.map((host) => ({
+      ...host,
+      containers: host.containers.map((each) => ({ ...each, limits })),
+    }));
+
+    expect(steps({ ...input, hosts })).toEqual([
+      'web-1/shop-dev-web-1/update: changed by hand: memory is 500 MB, wanted 1.0 GB, restart is no, wanted unless-stopped',
+    ]);
+  });
+
+  test.each([
+    ['memory', { memoryBytes: 5e8 }, 'memory is 500 MB, wanted unlimited'],
+    ['cpus', { nanoCpus: 5e8 }, 'cpus is 0.5, wanted unlimited'],
+    ['cpuset', { cpuset: '0' }, 'cpuset is 0, wanted all'],
+    ['pids', { pids: 64 }, 'pids is 64, wanted unlimited'],
+  ])('a limit of %s that the config does not set goes with its container', (_name, limit, cause) => {
+    expect(steps(changed({ limits: { ...none, ...limit } }))).toEqual([
+      `web-1/shop-dev-web-1/replace: changed by hand: ${cause}`,
     ]);
   });
 
