@@ -1,5 +1,5 @@
 import pLimit from 'p-limit';
-import { CuError, CuErrors } from '../core/error.ts';
+import { amend, CuError, CuErrors } from '../core/error.ts';
 import type { Desired, HostTarget, ObservedHost } from '../core/state.ts';
 import { observeHost } from '../observe/observe.ts';
 import type { Host } from '../transport/host.ts';
@@ -79,7 +79,7 @@ export async function observeAll(
           if (context.signal.aborted)
             throw new CuError('CANCELLED', 'interrupted before anything was changed', { cause: error });
           if (error instanceof CuError && error.exitCode >= 2 && error.code !== 'CONFIG_INVALID')
-            return named(error, target.name);
+            return error.host === undefined ? amend(error, { host: target.name }) : error;
           throw error;
         }
       }),
@@ -134,20 +134,5 @@ function localTarget(desired: Desired): HostTarget {
     advertise: undefined,
     client: 'auto',
     dockerSocket: undefined,
-  };
-}
-
-/** A host that answers badly is, for the others, a host that is away: its error must name it. */
-function named(error: CuError, host: string): CuError {
-  if (error.host !== undefined) return error;
-  return new CuError(error.code, error.message, { ...contextOf(error), host });
-}
-
-function contextOf(error: CuError): { hint?: string; detail?: string; command?: string; cause: unknown } {
-  return {
-    cause: error,
-    ...(error.hint === undefined ? {} : { hint: error.hint }),
-    ...(error.detail === undefined ? {} : { detail: error.detail }),
-    ...(error.command === undefined ? {} : { command: error.command }),
   };
 }

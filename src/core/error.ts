@@ -68,6 +68,14 @@ export class CuError extends Error {
   }
 }
 
+/** The same error with more said about it; what is not named stays, and the original is its cause. */
+export function amend(error: CuError, changes: { readonly host?: string; readonly hint?: string }): CuError {
+  const { host, command, detail, hint, statusCode } = error;
+  const known = { host, command, detail, hint, statusCode, ...changes };
+  const said = Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined));
+  return new CuError(error.code, error.message, { ...said, cause: error });
+}
+
 export function exitCodeOf(error: unknown): number {
   return error instanceof CuError ? error.exitCode : EXIT_CODES.BUG;
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ContainerSpec } from '../core/container.ts';
-import { CuError } from '../core/error.ts';
+import { amend, CuError } from '../core/error.ts';
 import type { RolloutStrategy } from '../core/state.ts';
 import { inspectContainer } from '../observe/observe.ts';
 import { limitsOf } from '../plan/compare.ts';
@@ -116,8 +116,8 @@ export async function updateContainer(step: ContainerStep, id: string): Promise<
     path: `/containers/${id}/update`,
     body: {
       Memory: limits.memoryBytes,
-      // The engine refuses a memory limit above the swap limit it set by itself: -1 lifts that one.
-      MemorySwap: -1,
+      // As much swap again, which is what the engine gives a container that is made with a memory limit.
+      MemorySwap: limits.memoryBytes * 2,
       NanoCpus: limits.nanoCpus,
       CpusetCpus: limits.cpuset,
       ...(limits.pids === 0 ? {} : { PidsLimit: limits.pids }),
@@ -229,13 +229,5 @@ async function startAgain(host: Host, { id, startedAt }: Running): Promise<boole
 
 function explain(error: unknown, hint: string): unknown {
   if (!(error instanceof CuError)) return error;
-  const { code, message, host, command, detail, statusCode } = error;
-  return new CuError(code, message, {
-    ...(host === undefined ? {} : { host }),
-    ...(command === undefined ? {} : { command }),
-    ...(detail === undefined ? {} : { detail }),
-    ...(statusCode === undefined ? {} : { statusCode }),
-    hint: error.hint === undefined ? hint : `${error.hint}; ${hint}`,
-    cause: error,
-  });
+  return amend(error, { hint: error.hint === undefined ? hint : `${error.hint}; ${hint}` });
 }

@@ -1,6 +1,6 @@
 import pLimit from 'p-limit';
 import type { Plan, PlanNode } from '../core/action.ts';
-import { CuError } from '../core/error.ts';
+import { amend, CuError } from '../core/error.ts';
 import type { Emit } from '../core/event.ts';
 
 /** Does one step; the returned note says what a person may want to know, such as bytes sent. */
@@ -74,7 +74,7 @@ export async function execute(plan: Plan, options: ExecuteOptions): Promise<Exec
 
 function asStepError(cause: unknown, node: PlanNode, signal: AbortSignal): CuError {
   if (cause instanceof CuError && (cause.code !== 'CANCELLED' || !signal.aborted)) {
-    return cause.host === undefined ? withHost(cause, node.host) : cause;
+    return cause.host === undefined ? amend(cause, { host: node.host }) : cause;
   }
   if (signal.aborted) {
     const hint = cause instanceof CuError ? cause.hint : undefined;
@@ -87,17 +87,6 @@ function asStepError(cause: unknown, node: PlanNode, signal: AbortSignal): CuErr
   return new CuError('BUG', `${node.id} failed: ${cause instanceof Error ? cause.message : String(cause)}`, {
     host: node.host,
     cause,
-  });
-}
-
-function withHost(error: CuError, host: string): CuError {
-  return new CuError(error.code, error.message, {
-    host,
-    ...(error.command === undefined ? {} : { command: error.command }),
-    ...(error.detail === undefined ? {} : { detail: error.detail }),
-    ...(error.hint === undefined ? {} : { hint: error.hint }),
-    ...(error.statusCode === undefined ? {} : { statusCode: error.statusCode }),
-    cause: error,
   });
 }
 

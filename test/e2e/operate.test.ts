@@ -38,13 +38,22 @@ describe('restart', () => {
     expect(ALL.filter((name) => after.get(name) !== before.get(name))).toEqual(expected);
   });
 
-  test('of an unknown name is refused with a suggestion', async () => {
-    const result = await scenario.cu('restart', 'wroker');
+  test('of an unknown name is refused with a suggestion before any connection', async () => {
+    const config = await scenario.read('cu.config.yaml');
+    // Nothing listens on port 1: whoever connects gets exit 3.
+    await scenario.write(
+      'cu.config.yaml',
+      config.replaceAll(/address: [\d.]+, port: \d+/g, 'address: 127.0.0.1, port: 1'),
+    );
 
-    expect(result).toMatchObject({ exitCode: 2, stdout: '' });
-    expect(result.stderr).toContain('no host, service or instance is called "wroker"');
-    expect(result.stderr).toContain('did you mean worker?');
-    expect(result.stderr).not.toContain('looking at the hosts');
+    const unknown = await scenario.cu('restart', 'wroker');
+    const known = await scenario.cu('restart', 'worker');
+    await scenario.write('cu.config.yaml', config);
+
+    expect(unknown).toMatchObject({ exitCode: 2, stdout: '' });
+    expect(unknown.stderr).toContain('no host, service or instance is called "wroker"');
+    expect(unknown.stderr).toContain('did you mean worker?');
+    expect(known.exitCode, known.all).toBe(3);
   });
 });
 
