@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { inputDigest } from '../build/inputs.ts';
 import type { BuildInputs } from '../build/inputs.ts';
 import { CuError } from '../core/error.ts';
@@ -31,7 +32,8 @@ export async function readInputs(
   for (const source of desired.images) {
     if (source.type !== 'build' || !used.has(source.name)) continue;
     const { cacheDir, now, signal } = context;
-    found.set(source.name, await inputDigest(source, { cacheDir, now, signal }));
+    const runtimeFolder = join(context.packageRoot, 'templates', 'runtime');
+    found.set(source.name, await inputDigest(source, { cacheDir, runtimeFolder, now, signal }));
   }
   return found;
 }

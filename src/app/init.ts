@@ -1,4 +1,5 @@
-import { copyFile, mkdir, readdir } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { constants } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { CuError } from '../core/error.ts';
@@ -13,6 +14,7 @@ export interface InitResult {
 /** npm leaves `.gitignore` out of packages, so the template carries it under another name. */
 const RENAMED: Readonly<Record<string, string>> = { gitignore: '.gitignore', dockerignore: '.dockerignore' };
 const LEFT_OUT = new Set(['__pycache__', '.pytest_cache', '.venv']);
+const SECRETS = '.cu/secrets.env';
 
 /** Writes the example application; a file that is there already is kept as it is. */
 export async function init(context: Context, options: { readonly directory: string }): Promise<InitResult> {
@@ -20,14 +22,17 @@ export async function init(context: Context, options: { readonly directory: stri
   const template = join(context.packageRoot, 'templates', 'app');
   const written: string[] = [];
   const kept: string[] = [];
-  for (const file of await filesIn(template)) {
-    const target = join(directory, ...file.split('/').map((part) => RENAMED[part] ?? part));
+  const copies = (await filesIn(template)).map((file) => ({
+    name: join(...file.split('/').map((part) => RENAMED[part] ?? part)),
+    write: (target: string) => copyFile(join(template, file), target, constants.COPYFILE_EXCL),
+  }));
+  for (const { name, write } of [...copies, { name: SECRETS, write: writeToken }]) {
+    const target = join(directory, name);
     await mkdir(join(target, '..'), { recursive: true }).catch((error: unknown) => {
       throw new CuError('USAGE', `cannot write to ${directory}`, { hint: 'choose another folder', cause: error });
     });
-    const name = relative(directory, target);
     try {
-      await copyFile(join(template, file), target, constants.COPYFILE_EXCL);
+      await write(target);
       written.push(name);
     } catch (error) {
       if (!isExisting(error))
@@ -36,6 +41,11 @@ export async function init(context: Context, options: { readonly directory: stri
     }
   }
   return { directory: relative(context.cwd, directory) || '.', written, kept };
+}
+
+/** The token without which nobody may call the web API; git and the image leave its file out. */
+function writeToken(target: string): Promise<void> {
+  return writeFile(target, `API_TOKEN=${randomBytes(24).toString('hex')}\n`, { flag: 'wx', mode: 0o600 });
 }
 
 async function filesIn(folder: string, prefix = ''): Promise<readonly string[]> {

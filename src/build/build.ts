@@ -88,7 +88,13 @@ function isHereDocument(instruction: string, lines: readonly string[]): boolean 
 
 /** The label must tell the truth: what was built is what was digested. */
 async function refuseChanged({ source, inputs, cacheDir, now, signal, host, reference }: BuildJob): Promise<void> {
-  const after = await inputDigest(source, { cacheDir, now, ...(signal === undefined ? {} : { signal }) });
+  const { runtimeFolder } = inputs.context;
+  const after = await inputDigest(source, {
+    cacheDir,
+    runtimeFolder,
+    now,
+    ...(signal === undefined ? {} : { signal }),
+  });
   if (after.digest === inputs.digest) return;
   await host
     .docker()

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { CuError } from '../core/error.ts';
 import type { BuildJob } from './job.ts';
+import { stageContext, type StagedContext } from './stage.ts';
 import { startStepLog } from './step-log.ts';
 import { writeDockerConfig } from './docker-config.ts';
 
@@ -50,7 +51,10 @@ async function isExecutable(file: string): Promise<boolean> {
   );
 }
 
-/** The client reads the context itself, with BuildKit's own `.dockerignore`, and sends only what the engine has not seen. */
+/**
+ * The client reads the context itself, with BuildKit's own `.dockerignore`, and sends only what the engine has not
+ * seen. With the runtime in it, it is a copy in a folder of its own, which is sent whole; layers are cached all the same.
+ */
 export async function buildWithBuildKit(job: BuildJob, client: BuildKitClient): Promise<void> {
   // Short, because the path of a unix socket has at most 104 bytes.
   const folder = await mkdtemp(path.join(tmpdir(), 'cu-'));
@@ -79,14 +83,21 @@ export async function buildWithBuildKit(job: BuildJob, client: BuildKitClient): 
       BUILDX_NO_DEFAULT_ATTESTATIONS: '1',
       ...(config === undefined ? {} : { DOCKER_CONFIG: config }),
     };
+    await using staged = await openContext(job, folder);
     await runClient(job, client, {
-      argv: [...argvOf(job, client), ...secretFlags, job.context.root],
+      argv: [...argvOf(job, client), '--file', staged.dockerfile, ...secretFlags, staged.root],
       env: withoutContext(env),
     });
   } finally {
     server.close();
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+async function openContext({ context, signal }: BuildJob, folder: string): Promise<StagedContext> {
+  if (context.runtime.length > 0) return stageContext(context, { folder, signal });
+  const dockerfile = path.join(context.root, context.dockerfile);
+  return { root: context.root, dockerfile, [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
 /** A chosen docker context or a TLS setting of the user's would go before our socket. */
@@ -112,7 +123,7 @@ function listenOn(server: Server, socket: string): Promise<void> {
 }
 
 function argvOf(job: BuildJob, client: BuildKitClient): readonly string[] {
-  const { source, context } = job;
+  const { source } = job;
   const args = Object.entries(source.args).flatMap(([name, value]) => {
     // A value that comes from the environment stays there: the client looks it up, and no process list shows it.
     if (value === null) return job.env[name] === undefined ? [] : ['--build-arg', name];
@@ -121,8 +132,6 @@ function argvOf(job: BuildJob, client: BuildKitClient): readonly string[] {
   return [
     ...(client.type === 'buildx' ? ['buildx', 'build', '--builder', 'default', '--load'] : ['build']),
     '--progress=plain',
-    '--file',
-    path.join(context.root, context.dockerfile),
     '--tag',
     job.reference,
     ...Object.entries(job.labels).flatMap(([name, value]) => ['--label', `${name}=${value}`]),

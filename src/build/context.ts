@@ -7,6 +7,7 @@ import { pack, type Pack } from 'tar-stream';
 import { CuError } from '../core/error.ts';
 import type { BuildSource } from '../core/state.ts';
 import { NOTHING_IGNORED, parseIgnore, type IgnoreMatcher } from './ignore.ts';
+import { namesRuntime, readRuntime, RUNTIME, type RuntimeEntry } from './runtime.ts';
 
 interface EntryFacts {
   /** Relative to the context, with `/`. */
@@ -36,9 +37,21 @@ export interface BuildContext {
   readonly dockerfileText: string;
   /** Sent so that the classic builder may read them, and then hide them from COPY. */
   readonly hidden: readonly { readonly path: string; readonly content: string }[];
+  /** Put in beside the entries when the Dockerfile names it; no rule of `.dockerignore` is about it. */
+  readonly runtime: readonly RuntimeEntry[];
+  /** Where that lies on this machine. */
+  readonly runtimeFolder: string;
 }
 
-export async function readContext(source: BuildSource, signal?: AbortSignal): Promise<BuildContext> {
+export interface ContextOptions {
+  readonly runtimeFolder: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export async function readContext(
+  source: BuildSource,
+  { runtimeFolder, signal }: ContextOptions,
+): Promise<BuildContext> {
   const root = source.context;
   const dockerfile = path.posix.normalize(source.dockerfile.split(path.sep).join('/'));
   await requireContext(root, source.name);
@@ -62,7 +75,10 @@ export async function readContext(source: BuildSource, signal?: AbortSignal): Pr
   const entries = await walk({ root, ignore, signal });
   const isIgnoreFileSent = entries.some((entry) => entry.path === '.dockerignore');
   const hidden = hiddenFiles({ ignore, ignoreText, ignoreFile, dockerfile, dockerfileText, isIgnoreFileSent });
-  return { root, entries, dockerfile, dockerfileText, hidden };
+  // A folder of that name among the user's own files is what the Dockerfile means.
+  const isOwn = entries.some((entry) => entry.path === RUNTIME);
+  const runtime = !isOwn && namesRuntime(dockerfileText) ? await readRuntime(runtimeFolder) : [];
+  return { root, entries, dockerfile, dockerfileText, hidden, runtime, runtimeFolder };
 }
 
 /** The context as a tar, made while it is read; owner and group are root's, as Docker has it. */
@@ -78,12 +94,16 @@ export function packContext(context: BuildContext): Readable {
 type TarHeader = Parameters<Pack['entry']>[0];
 
 async function fill(tar: Pack, context: BuildContext): Promise<void> {
-  for (const { path: name, content } of context.hidden) await addText(tar, name, content);
+  for (const { path: name, content } of context.hidden) await addContent(tar, { name, mode: 0o644 }, content);
   for (const entry of context.entries) {
     const header = { name: entry.path, mode: entry.mode, mtime: new Date(entry.modifiedMs), uid: 0, gid: 0 };
     if (entry.type === 'file') await addFile(tar, { ...header, size: entry.size }, path.join(context.root, entry.path));
     else if (entry.type === 'directory') await addEmpty(tar, { ...header, type: 'directory' });
     else await addEmpty(tar, { ...header, type: 'symlink', linkname: entry.target });
+  }
+  for (const entry of context.runtime) {
+    if (entry.type === 'file') await addContent(tar, { name: entry.path, mode: entry.mode }, entry.content);
+    else await addEmpty(tar, { ...FIXED, name: entry.path, mode: entry.mode, type: 'directory' });
   }
 }
 
@@ -105,11 +125,12 @@ function addEmpty(tar: Pack, header: TarHeader): Promise<void> {
   });
 }
 
-function addText(tar: Pack, name: string, text: string): Promise<void> {
+const FIXED = { mtime: new Date(0), uid: 0, gid: 0 } as const;
+
+function addContent(tar: Pack, header: TarHeader, content: string | Uint8Array): Promise<void> {
+  const bytes = Buffer.from(content);
   return new Promise((resolve, reject) => {
-    tar.entry({ name, mode: 0o644, mtime: new Date(0), uid: 0, gid: 0 }, text, (error) =>
-      error ? reject(error) : resolve(),
-    );
+    tar.entry({ ...header, ...FIXED }, bytes, (error) => (error ? reject(error) : resolve()));
   });
 }
 

@@ -10,6 +10,8 @@ import { openHashCache, type HashCache } from './hash-cache.ts';
 export interface InputOptions {
   /** Where hashes are kept between runs; undefined: every file is read. */
   readonly cacheDir: string | undefined;
+  /** The Python runtime that belongs to this cu. */
+  readonly runtimeFolder: string;
   readonly now: () => number;
   readonly signal?: AbortSignal;
 }
@@ -27,7 +29,7 @@ export interface BuildInputs {
 const READS_AT_ONCE = 8;
 
 export async function inputDigest(source: BuildSource, options: InputOptions): Promise<BuildInputs> {
-  const context = await readContext(source, options.signal);
+  const context = await readContext(source, options);
   const cache = await openHashCache(options.cacheDir, context.root);
   const files = context.entries.filter((entry) => entry.type === 'file');
   const limit = pLimit(READS_AT_ONCE);
@@ -91,6 +93,11 @@ function combine(source: BuildSource, context: BuildContext, hashByPath: Readonl
     if (entry.type === 'file') add('file', entry.path, (entry.mode & 0o100) !== 0, hashByPath.get(entry.path));
     else if (entry.type === 'symlink') add('symlink', entry.path, entry.target);
     else add('directory', entry.path);
+  }
+  // As if it lay among the entries: it counts by what it holds, whichever cu it came with.
+  for (const entry of context.runtime) {
+    if (entry.type === 'directory') add('directory', entry.path);
+    else add('file', entry.path, (entry.mode & 0o100) !== 0, createHash('sha256').update(entry.content).digest('hex'));
   }
   return hash.digest('hex');
 }

@@ -1,60 +1,67 @@
-"""Runs without a broker: `pip install -r requirements-test.txt && pytest`."""
+"""`cu test` runs these in the image. `cu_eager` runs tasks right here; `cu_workers` starts real workers."""
 
+import numpy as np
 import pytest
 
 import tasks
-import web
+from cu import File
+
+pytestmark = pytest.mark.usefixtures("cu_eager")
 
 
-@pytest.fixture(autouse=True)
-def eager():
-    """Run tasks right here, and keep their results in memory."""
-    before = {key: tasks.app.conf[key] for key in ("task_always_eager", "task_eager_propagates", "result_backend")}
-    tasks.app.conf.update(task_always_eager=True, task_eager_propagates=True, result_backend="cache+memory://")
-    yield
-    tasks.app.conf.update(before)
+def numbers(**arguments):
+    return {name: value for name, value in tasks.relief(**{"size": 48, **arguments}).items() if name != "workers"}
 
 
-def shade(**parameters):
-    return web.shade(**{"size": 24, "seed": 1, "strips": 3, "queue": "celery", **parameters})
+def test_a_landscape_is_the_same_however_it_is_cut():
+    whole = numbers(strips=1)
+
+    assert whole["cells"] == 48 * 48
+    assert numbers(strips=5) == whole
+    assert numbers(strips=1000) == whole
 
 
-def test_a_terrain_is_the_same_however_it_is_cut():
-    whole = shade(strips=1)["statistics"]
-
-    assert whole["cells"] == 24 * 24
-    assert shade(strips=5)["statistics"] == whole
-    assert shade(strips=24)["statistics"] == whole
+def test_another_seed_gives_another_landscape():
+    assert numbers(seed=1) != numbers(seed=2)
 
 
-def test_another_seed_gives_another_terrain():
-    assert shade(seed=1)["statistics"] != shade(seed=2)["statistics"]
+def test_flat_ground_is_lit_evenly():
+    light = tasks.sun(315.0, 45.0)
+
+    shaded = tasks.shade(np.zeros((6, 6)), light)
+
+    assert np.unique(shaded["brightness"]).tolist() == [180]
 
 
-def test_flat_ground_is_lit_evenly_and_a_slope_that_faces_away_is_dark():
-    assert tasks.hillshade(0, 0) == 180
-    assert tasks.hillshade(1, 1) > tasks.hillshade(0, 0)
-    assert tasks.hillshade(-1, -1) < 64
+def test_a_slope_that_faces_the_light_is_brighter():
+    light = tasks.sun(270.0, 45.0)
+    rising_to_the_east = np.tile(np.arange(8.0), (8, 1))
+
+    facing = tasks.shade(rising_to_the_east, light)["brightness"].mean()
+
+    assert facing > tasks.shade(rising_to_the_east[:, ::-1].copy(), light)["brightness"].mean()
 
 
-@pytest.mark.parametrize(("size", "count"), [(8, 1), (10, 3), (64, 64)])
+@pytest.mark.parametrize(("size", "count"), [(8, 1), (10, 3), (64, 64), (8, 64)])
 def test_strips_cover_every_row_once(size, count):
-    rows = [row for first, last in tasks.strips(size, count) for row in range(first, last)]
+    rows = [row for first, last in tasks.cut(size, count) for row in range(first, last)]
 
     assert rows == list(range(size))
 
 
-def test_the_answer_names_the_container_that_computed_it(monkeypatch):
-    monkeypatch.setenv("CU_HOST", "host2")
-    monkeypatch.setenv("CU_SERVICE", "worker")
-    monkeypatch.setenv("CU_INSTANCE", "big")
+def test_a_heightmap_becomes_a_picture(tmp_path):
+    path = tmp_path / "hill.npy"
+    np.save(path, np.add.outer(np.arange(20.0), np.arange(30.0)))
 
-    workers = shade(strips=3)["workers"]
+    picture = tasks.picture(File.of(path))
 
-    assert workers == [{"host": "host2", "service": "worker", "instance": "big", "strips": 3}]
+    assert picture.name == "relief.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_more_strips_than_rows_are_no_empty_tasks():
-    workers = shade(size=8, strips=64)["workers"]
+def test_workers_compute_the_same(cu_workers):
+    cu_workers.start(CU_OFFERS='{"light": 1}')
 
-    assert sum(worker["strips"] for worker in workers) == 8
+    answer = tasks.relief.submit(size=32, strips=3).result(timeout=60)
+
+    assert sum(answer["workers"].values()) == 3

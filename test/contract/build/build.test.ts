@@ -1,9 +1,9 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, rm, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildImage } from '../../../src/build/build.ts';
-import { inputDigest } from '../../../src/build/inputs.ts';
+import { inputDigest, type InputOptions } from '../../../src/build/inputs.ts';
 import type { BuildOptions } from '../../../src/build/job.ts';
 import { Secret } from '../../../src/core/secret.ts';
 import type { BuildSource } from '../../../src/core/state.ts';
@@ -11,17 +11,19 @@ import { asObject } from '../../../src/ship/engine-stream.ts';
 import type { Host } from '../../../src/transport/host.ts';
 import { attachTestbed } from '../../support/hosts.ts';
 import { hostAt } from '../ship/engines.ts';
-import { makeProject, pathsInImage, type Project } from './project.ts';
+import { entriesInImage, makeProject, makeRuntime, pathsInImage, type Project } from './project.ts';
 
 let host: Host;
 let socket: string;
 let cacheDir: string;
+let runtime: Project;
 const built = new Set<string>();
 
 beforeAll(async () => {
   socket = (await attachTestbed()).engineSocket;
   host = await hostAt('local', socket);
   cacheDir = await mkdtemp(path.join(tmpdir(), 'cu-cache-'));
+  runtime = await makeRuntime();
 });
 
 afterAll(async () => {
@@ -31,10 +33,15 @@ afterAll(async () => {
       .json({ method: 'DELETE', path: `/images/${imageId}`, query: { force: true }, allow: [404, 409] });
   await host[Symbol.asyncDispose]();
   await rm(cacheDir, { recursive: true, force: true });
+  await runtime[Symbol.asyncDispose]();
 });
 
 // The classic builder is what is left when there is no client; /usr/bin holds the 20.10 one, which speaks BuildKit.
 const BUILDERS = { classic: '/nonexistent', 'docker-buildkit': '/usr/bin' } as const;
+
+function inputOptions(): InputOptions {
+  return { cacheDir, runtimeFolder: runtime.root, now: Date.now };
+}
 
 interface Built {
   readonly imageId: string;
@@ -47,7 +54,7 @@ async function build(
   options: { readonly path?: string } & Partial<BuildOptions> = {},
 ): Promise<Built> {
   const output: string[] = [];
-  const inputs = await inputDigest(source, { cacheDir, now: Date.now });
+  const inputs = await inputDigest(source, inputOptions());
   const { path: clients = BUILDERS.classic, ...more } = options;
   const result = await buildImage({
     source,
@@ -107,13 +114,69 @@ describe.each(Object.entries(BUILDERS))('%s sees what we digested', (builder, cl
     // What is an option for the classic builder is a need here: this asks for BuildKit where there is a client.
     if (builder === 'docker-buildkit')
       await project.write('Dockerfile', '# syntax-free\nFROM scratch\nCOPY --chmod=755 . /ctx/\n');
-    const { context } = await inputDigest(project.source(), { cacheDir, now: Date.now });
+    const { context } = await inputDigest(project.source(), inputOptions());
     const wanted = context.entries.map((entry) => (entry.type === 'directory' ? `${entry.path}/` : entry.path)).sort();
 
     const result = await build(project.source(), { path: clients });
 
     expect(result.builder).toBe(builder);
     expect(await pathsInImage(host, result.imageId, '/ctx')).toEqual(wanted);
+  });
+});
+
+describe.each(Object.entries(BUILDERS))('%s is given the Python runtime', (builder, clients) => {
+  // A secret is what only BuildKit takes, with the same Dockerfile.
+  const secrets = builder === 'classic' ? [] : [new Secret('TOKEN', 'value')];
+
+  test.each(IGNORE_FILES)('with .dockerignore: %s', async (_, text) => {
+    await using project = await makeProject({ ...FILES, '.dockerignore': text });
+    await project.write('Dockerfile', 'FROM scratch\nCOPY cu-runtime /runtime/\nCOPY . /ctx/\n');
+    const source = project.source({ secrets });
+    const { context } = await inputDigest(source, inputOptions());
+    const wanted = [...context.entries, ...context.runtime]
+      .map((entry) => (entry.type === 'directory' ? `${entry.path}/` : entry.path))
+      .sort();
+
+    const result = await build(source, { path: clients });
+
+    expect(result.builder).toBe(builder);
+    expect(await pathsInImage(host, result.imageId, '/ctx')).toEqual(wanted);
+  });
+
+  test('with modes and times of its own, beside files that keep theirs', async () => {
+    await using project = await makeProject({ Dockerfile: 'FROM scratch\nCOPY . /ctx/\n# COPY\nCOPY cu-runtime /r/\n' });
+    await project.write('closed/secret.txt', 'x', 0o400);
+    await project.link('closed/link', 'secret.txt');
+    await utimes(path.join(project.root, 'closed/secret.txt'), 1e9, 1e9);
+    await chmod(path.join(project.root, 'closed'), 0o555);
+
+    const { imageId } = await build(project.source({ secrets }), { path: clients });
+
+    const entries = await entriesInImage(host, imageId, '/ctx');
+    // BuildKit gives folders the time of the build.
+    const shown = entries.map(({ name, mode = 0, mtime }) =>
+      [(mode & 0o7777).toString(8), name, name.endsWith('/') ? '' : mtime?.getTime()].join(' '),
+    );
+    expect(shown).toEqual(
+      expect.arrayContaining([
+        '555 closed/ ',
+        '400 closed/secret.txt 1000000000000',
+        '755 cu-runtime/ ',
+        '755 cu-runtime/cu/ ',
+        '644 cu-runtime/cu/__init__.py 0',
+      ]),
+    );
+    expect(entries.find(({ name }) => name === 'closed/link')).toMatchObject({ linkname: 'secret.txt' });
+  });
+
+  test('and leaves nothing of it behind, here or in the context', async () => {
+    await using project = await makeProject({ Dockerfile: 'FROM scratch\nCOPY cu-runtime /r/\n' });
+    const before = await readdir(tmpdir());
+
+    await build(project.source({ secrets }), { path: clients });
+
+    expect((await readdir(tmpdir())).filter((name) => /^cu-\w{6}$/.test(name) && !before.includes(name))).toEqual([]);
+    expect(await readdir(project.root)).toEqual(['Dockerfile']);
   });
 });
 
@@ -128,7 +191,7 @@ async function shellProject(lines: readonly string[]): Promise<Project> {
 test('labels tell project, version and inputs, and nothing of who or when', async () => {
   await using project = await makeProject(FILES);
   const source = project.source();
-  const { digest } = await inputDigest(source, { cacheDir, now: Date.now });
+  const { digest } = await inputDigest(source, inputOptions());
 
   const { imageId } = await build(source, { version: 'v7' });
 

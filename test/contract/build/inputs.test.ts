@@ -3,26 +3,29 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { execa } from 'execa';
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { inputDigest, type BuildInputs } from '../../../src/build/inputs.ts';
 import { readGitFacts, versionOf } from '../../../src/build/version.ts';
 import type { BuildSource } from '../../../src/core/state.ts';
-import { makeProject, type Project } from './project.ts';
+import { makeProject, makeRuntime, type Project } from './project.ts';
 
 let project: Project;
 let cacheDir: string;
+let runtime: Project;
 
 beforeEach(async () => {
   project = await makeProject({ Dockerfile: 'FROM scratch\nCOPY . /\n', 'a.txt': 'a', 'src/main.py': 'print()' });
   cacheDir = await mkdtemp(path.join(tmpdir(), 'cu-cache-'));
+  runtime = await makeRuntime();
   return async () => {
     await project[Symbol.asyncDispose]();
+    await runtime[Symbol.asyncDispose]();
     await rm(cacheDir, { recursive: true, force: true });
   };
 });
 
 function inputsOf(source: BuildSource = project.source(), now = Date.now): Promise<BuildInputs> {
-  return inputDigest(source, { cacheDir, now });
+  return inputDigest(source, { cacheDir, runtimeFolder: runtime.root, now });
 }
 
 async function digestOf(source?: BuildSource): Promise<string> {
@@ -118,6 +121,75 @@ test('a damaged cache is an empty one', async () => {
   await execa('sh', ['-c', 'for f in "$1"/inputs/*; do echo "{[" > "$f"; done', 'sh', cacheDir]);
 
   expect((await inputsOf()).digest).toBe(digest);
+});
+
+describe('the Python runtime', () => {
+  const WITH_RUNTIME = 'FROM scratch\nCOPY cu-runtime /runtime\n';
+
+  test('is part of the inputs once the Dockerfile names it, without what running and testing it left', async () => {
+    await project.write('Dockerfile', 'FROM scratch\n# no cu-runtime, and no cu-runtime.txt:\nCOPY cu-runtime.txt /\n');
+    const without = await inputsOf();
+    await project.write('Dockerfile', WITH_RUNTIME);
+    await project.write('.dockerignore', '*\n!a.txt\n');
+    const { context } = await inputsOf();
+
+    expect(without.context.runtime).toEqual([]);
+    expect(context.entries.map((entry) => entry.path)).toEqual(['a.txt']);
+    expect(context.runtime.map(({ path: name, mode }) => `${mode.toString(8)} ${name}`)).toEqual([
+      '755 cu-runtime',
+      '755 cu-runtime/cu',
+      '644 cu-runtime/cu/__init__.py',
+      '755 cu-runtime/cu/docs',
+      '644 cu-runtime/cu/docs/index.html',
+      '644 cu-runtime/pyproject.toml',
+    ]);
+  });
+
+  test('counts by what it holds, not by where, when or with which umask cu was installed', async () => {
+    await project.write('Dockerfile', WITH_RUNTIME);
+    const before = await digestOf();
+    await using other = await makeRuntime();
+    await other.write('cu/__init__.py', 'VERSION = 1\n', 0o600);
+    await utimes(path.join(other.root, 'pyproject.toml'), 1, 1);
+    const elsewhere = await inputDigest(project.source(), { cacheDir, runtimeFolder: other.root, now: Date.now });
+    await runtime.write('tests/test_more.py', 'x');
+    const tested = await digestOf();
+    await runtime.write('cu/__init__.py', 'VERSION = 2\n');
+
+    expect(elsewhere.digest).toBe(before);
+    expect(tested).toBe(before);
+    expect(await digestOf()).not.toBe(before);
+  });
+
+  test('gives way to a folder of that name in the context', async () => {
+    await project.write('Dockerfile', WITH_RUNTIME);
+    await project.write('cu-runtime/pyproject.toml', 'my own');
+
+    const { context } = await inputsOf();
+
+    expect(context.runtime).toEqual([]);
+    expect(context.entries.map((entry) => entry.path)).toContain('cu-runtime/pyproject.toml');
+  });
+
+  test('does not make a commit dirty', async () => {
+    await project.write('Dockerfile', WITH_RUNTIME);
+    await git('init', '-q');
+    await git('add', '-A');
+    await git('commit', '-qm', 'one');
+
+    expect(await version()).toBe('r1.d20261002.hHASH');
+  });
+
+  test('that is not there is said so', async () => {
+    await project.write('Dockerfile', WITH_RUNTIME);
+
+    const result = inputDigest(project.source(), { cacheDir, runtimeFolder: '/nonexistent', now: Date.now });
+
+    await expect(result).rejects.toMatchObject({
+      code: 'BUILD_FAILED',
+      message: 'cannot read the Python runtime that belongs to cu, at /nonexistent',
+    });
+  });
 });
 
 test('sockets and pipes are left out', async () => {

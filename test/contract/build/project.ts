@@ -1,7 +1,7 @@
 import { chmod, copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { extract } from 'tar-stream';
+import { extract, type Header } from 'tar-stream';
 import { asObject, asText } from '../../../src/ship/engine-stream.ts';
 import type { BuildSource } from '../../../src/core/state.ts';
 import type { Host } from '../../../src/transport/host.ts';
@@ -48,8 +48,26 @@ export async function makeProject(files: Readonly<Record<string, string>> = {}):
   return project;
 }
 
+/** A stand-in for the Python runtime of cu, with what must not travel. */
+export function makeRuntime(): Promise<Project> {
+  return makeProject({
+    'pyproject.toml': '[project]\nname = "cu-runtime"\n',
+    'cu/__init__.py': 'VERSION = 1\n',
+    'cu/docs/index.html': '<!doctype html>\n',
+    'cu/__pycache__/__init__.cpython-313.pyc': '',
+    'cu/.mypy_cache/x.json': '',
+    'tests/test_it.py': '',
+    'README.md': '',
+  });
+}
+
 /** Paths below `folder` in an image, directories with a slash at the end. */
 export async function pathsInImage(host: Host, imageId: string, folder: string): Promise<readonly string[]> {
+  return (await entriesInImage(host, imageId, folder)).map((entry) => entry.name).sort();
+}
+
+/** What lies below `folder` in an image, with names relative to it. */
+export async function entriesInImage(host: Host, imageId: string, folder: string): Promise<readonly Header[]> {
   const docker = host.docker();
   const created = asObject(
     await docker.json({ method: 'POST', path: '/containers/create', body: { Image: imageId, Cmd: ['none'] } }),
@@ -59,12 +77,12 @@ export async function pathsInImage(host: Host, imageId: string, folder: string):
     const { body } = await docker.stream({ method: 'GET', path: `/containers/${id}/archive`, query: { path: folder } });
     const archive = extract();
     body.pipe(archive);
-    const names = [];
+    const headers = [];
     for await (const entry of archive) {
-      names.push(entry.header.name.replace(/^[^/]*\//, ''));
+      headers.push({ ...entry.header, name: entry.header.name.replace(/^[^/]*\//, '') });
       entry.resume();
     }
-    return names.filter((name) => name !== '').sort();
+    return headers.filter(({ name }) => name !== '');
   } finally {
     await docker.json({ method: 'DELETE', path: `/containers/${id}`, query: { force: true } });
   }

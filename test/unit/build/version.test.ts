@@ -41,7 +41,15 @@ function contextWith(...paths: readonly string[]): BuildContext {
     modifiedMs: 0,
     target: 'x',
   }));
-  return { root: '/repo/app', entries, dockerfile: 'Dockerfile', dockerfileText: '', hidden: [] };
+  return {
+    root: '/repo/app',
+    entries,
+    dockerfile: 'Dockerfile',
+    dockerfileText: '',
+    hidden: [],
+    runtime: [],
+    runtimeFolder: '/usr/lib/cu/templates/runtime',
+  };
 }
 
 test.each([

@@ -1,0 +1,155 @@
+"""Results in the form that a function asks for, and the small ones of them kept ready to be sent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mimetypes
+import re
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from . import codec
+from .store import Entry
+
+Headers = list[tuple[bytes, bytes]]
+
+SMALL_BYTES = 256 * 1024
+"""Answers up to this size are kept ready to send; bigger ones are streamed from the storage."""
+KEPT_BYTES = 64 * 1024 * 1024
+RAW_CODECS = frozenset({"file", "bytes", "npy"})
+# What a function returns may be HTML: a browser must neither guess that nor let it act as a page of this service.
+SAFE: Headers = [(b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"sandbox; default-src 'none'")]
+
+
+@dataclass
+class Answer:
+    """A result ready to be sent: its `body`, or the `blob` that is streamed. `noted`: when its use was last recorded."""
+
+    media_type: str
+    size: int
+    etag: str
+    body: bytes | None
+    blob: str | None
+    name: str = ""
+    expires: float | None = None
+    noted: float = field(default_factory=time.time)
+
+    def __post_init__(self) -> None:
+        self.headers: Headers = [
+            (b"content-type", self.media_type.encode("latin-1", "replace")),
+            (b"etag", f'"{self.etag}"'.encode()),
+            (b"accept-ranges", b"bytes"),
+            *SAFE,
+        ]
+        if self.name:
+            self.headers.append((b"content-disposition", disposition(self.name)))
+
+
+def in_memory(body: bytes, media_type: str, name: str = "", expires: float | None = None) -> Answer:
+    return Answer(media_type, len(body), hashlib.sha256(body).hexdigest(), body, None, name, expires)
+
+
+def disposition(name: str) -> bytes:
+    """Content-Disposition for a download (RFC 6266): a name without path or control characters, in UTF-8 if need be."""
+    name = re.sub(r'[\x00-\x1f\x7f"\\]', "_", name.replace("\\", "/").rpartition("/")[2])[:200]
+    plain = name.encode("ascii", "replace").decode().replace("?", "_")
+    extended = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='', errors='replace')}"
+    return f'attachment; filename="{plain}"{extended}'.encode()
+
+
+def answer_for(entry: Entry, serve: str, is_raw_wanted: bool, store: Any, pickle_key: bytes | None) -> Answer:
+    """A result as HTTP sends it. Reads from the storage, so it runs in a thread.
+
+    `serve` is the function's: value (JSON, or bytes if the client accepts those), file, reference, or auto: whatever
+    is bytes already as bytes, everything else as JSON. Files that the answer refers to can be fetched from then on.
+    """
+    is_raw = serve == "file" or (entry.codec in RAW_CODECS and (serve == "auto" or is_raw_wanted))
+    if entry.codec == "pickle" or serve == "reference":
+        return reference(entry, store)
+    if not is_raw and entry.codec == "file":
+        return reference(entry, store)
+    if not is_raw:
+        for sha256 in entry.files:
+            publish(store, sha256, "")
+        data = entry.inline if entry.inline is not None else store.read(entry.blob)
+        if entry.codec == "json":
+            return in_memory(data, "application/json", expires=entry.expires)
+        try:
+            value = codec.to_json(codec.decode(entry.codec, data, pickle_key=pickle_key))
+        except TypeError:
+            # Too large an array for JSON, says the codec: its bytes then.
+            return raw(entry, store)
+        return in_memory(json.dumps(value).encode(), "application/json", expires=entry.expires)
+    return raw(entry, store)
+
+
+def raw(entry: Entry, store: Any) -> Answer:
+    name = file_name(entry)
+    if entry.inline is not None:
+        return in_memory(entry.inline, entry.media_type, name, entry.expires)
+    sha256 = str(entry.blob)
+    body = store.read(sha256) if entry.size <= SMALL_BYTES else None
+    return Answer(entry.media_type, entry.size, sha256, body, None if body is not None else sha256, name, entry.expires)
+
+
+def reference(entry: Entry, store: Any) -> Answer:
+    """Where a result is, instead of the result; as `$file` it can be an argument of the next call."""
+    name = file_name(entry)
+    value: dict[str, object] = {"$result": entry.key, "media_type": entry.media_type, "size": entry.size}
+    if entry.codec != "pickle":
+        sha256 = entry.blob or store.put_bytes(entry.inline)
+        publish(store, sha256, name)
+        value = {"$file": sha256, "name": name, **value, "location": f"/v1/files/{sha256}"}
+    return in_memory(json.dumps(value).encode(), "application/json", expires=entry.expires)
+
+
+def publish(store: Any, sha256: str, name: str) -> None:
+    """Count a blob as an upload: whoever was given its id may fetch it, and it is purged by the rules of uploads."""
+    if not store.has_upload(sha256):
+        store.record_upload(sha256, store.size(sha256) or 0, name)
+
+
+def file_name(entry: Entry) -> str:
+    extension = mimetypes.guess_extension(entry.media_type) or {"application/x-npy": ".npy"}.get(entry.media_type, "")
+    return f"{entry.name.rpartition('.')[2]}{extension}"
+
+
+class Answers:
+    """Small answers by the key of their call, ready to send; the least recently used go first."""
+
+    def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
+        self.most_bytes = most_bytes
+        self.bytes = 0
+        self._kept: OrderedDict[tuple[str, bool], Answer] = OrderedDict()
+
+    def get(self, key: tuple[str, bool]) -> Answer | None:
+        answer = self._kept.get(key)
+        if answer is None:
+            return None
+        if answer.expires is not None and answer.expires <= time.time():
+            self._remove(key)
+            return None
+        self._kept.move_to_end(key)
+        return answer
+
+    def put(self, key: tuple[str, bool], answer: Answer) -> None:
+        if answer.body is None or answer.size > SMALL_BYTES:
+            return
+        if key in self._kept:
+            self._remove(key)
+        self._kept[key] = answer
+        self.bytes += cost(answer)
+        while self.bytes > self.most_bytes:
+            self._remove(next(iter(self._kept)))
+
+    def _remove(self, key: tuple[str, bool]) -> None:
+        self.bytes -= cost(self._kept.pop(key))
+
+
+def cost(answer: Answer) -> int:
+    """Bytes that an answer takes in memory, its headers and its place in the table included (about 2 KiB)."""
+    return answer.size + 2048

@@ -1,0 +1,69 @@
+"""The HTTP server, uvicorn, made to stop while clients wait and to refuse endless headers."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_BYTES = 64 * 1024
+STOP_SECONDS = 30
+KEEP_ALIVE_SECONDS = 75
+
+
+def run(app: Any, host: str, port: int, on_stop: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT; what is in flight then has STOP_SECONDS to end. `on_stop` ends the waits."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    # uvicorn raises the signal again once it has stopped: that was a stop as asked for, not a failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    Server(config, on_stop).run()
+
+
+class Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.on_stop = on_stop
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        self.on_stop()
+        await super().shutdown(sockets)
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """httptools itself has no limit for the request line and headers."""
+
+    is_in_head = True
+    head_bytes = 0
+
+    def on_message_begin(self) -> None:
+        self.is_in_head, self.head_bytes = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self.is_in_head = False
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.is_in_head:
+            self.head_bytes += len(data)
+            if self.head_bytes > HEAD_BYTES and not self.transport.is_closing():
+                self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
+                self.transport.close()
