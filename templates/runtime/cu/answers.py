@@ -9,11 +9,11 @@ import re
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import quote
 
 from . import codec
-from .store import Entry
+from .api import RedisStore
+from .store import Entry, Store
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -33,7 +33,7 @@ class Answer:
     size: int
     etag: str
     body: bytes | None
-    blob: str | None
+    blob: str
     name: str = ""
     expires: float | None = None
     noted: float = field(default_factory=time.time)
@@ -50,7 +50,7 @@ class Answer:
 
 
 def in_memory(body: bytes, media_type: str, name: str = "", expires: float | None = None) -> Answer:
-    return Answer(media_type, len(body), hashlib.sha256(body).hexdigest(), body, None, name, expires)
+    return Answer(media_type, len(body), hashlib.sha256(body).hexdigest(), body, "", name, expires)
 
 
 def disposition(name: str) -> bytes:
@@ -61,55 +61,52 @@ def disposition(name: str) -> bytes:
     return f'attachment; filename="{plain}"{extended}'.encode()
 
 
-def answer_for(entry: Entry, serve: str, is_raw_wanted: bool, store: Any, pickle_key: bytes | None) -> Answer:
+def answer_for(entry: Entry, serve: str, is_raw_wanted: bool, store: Store | RedisStore) -> Answer:
     """A result as HTTP sends it. Reads from the storage, so it runs in a thread.
 
-    `serve` is the function's: value (JSON, or bytes if the client accepts those), file, reference, or auto: whatever
-    is bytes already as bytes, everything else as JSON. Files that the answer refers to can be fetched from then on.
+    `serve` is the function's: value (JSON, or bytes if the client prefers those), file, reference, or auto: whatever
+    is bytes already as bytes, everything else as JSON. Files that the answer names can be fetched from then on.
     """
     is_raw = serve == "file" or (entry.codec in RAW_CODECS and (serve == "auto" or is_raw_wanted))
-    if entry.codec == "pickle" or serve == "reference":
+    if entry.codec == "pickle" or serve == "reference" or (entry.codec == "file" and not is_raw):
         return reference(entry, store)
-    if not is_raw and entry.codec == "file":
-        return reference(entry, store)
-    if not is_raw:
-        for sha256 in entry.files:
-            publish(store, sha256, "")
-        data = entry.inline if entry.inline is not None else store.read(entry.blob)
-        if entry.codec == "json":
-            return in_memory(data, "application/json", expires=entry.expires)
+    if is_raw:
+        return raw(entry, store)
+    data = entry.inline if entry.inline is not None else store.read(str(entry.blob))
+    if entry.codec != "json":
         try:
-            value = codec.to_json(codec.decode(entry.codec, data, pickle_key=pickle_key))
+            data = json.dumps(codec.to_json(codec.decode(entry.codec, data))).encode()
         except TypeError:
-            # Too large an array for JSON, says the codec: its bytes then.
+            # Too large an array, or what has no form in JSON: its bytes then.
             return raw(entry, store)
-        return in_memory(json.dumps(value).encode(), "application/json", expires=entry.expires)
-    return raw(entry, store)
+    for sha256 in entry.files:
+        publish(store, sha256, "")
+    return in_memory(data, "application/json", expires=entry.expires)
 
 
-def raw(entry: Entry, store: Any) -> Answer:
+def raw(entry: Entry, store: Store | RedisStore) -> Answer:
     name = file_name(entry)
     if entry.inline is not None:
         return in_memory(entry.inline, entry.media_type, name, entry.expires)
     sha256 = str(entry.blob)
-    body = store.read(sha256) if entry.size <= SMALL_BYTES else None
-    return Answer(entry.media_type, entry.size, sha256, body, None if body is not None else sha256, name, entry.expires)
+    is_kept = entry.size <= SMALL_BYTES or isinstance(store, RedisStore)
+    body = store.read(sha256) if is_kept else None
+    return Answer(entry.media_type, entry.size, sha256, body, sha256, name, entry.expires)
 
 
-def reference(entry: Entry, store: Any) -> Answer:
+def reference(entry: Entry, store: Store | RedisStore) -> Answer:
     """Where a result is, instead of the result; as `$file` it can be an argument of the next call."""
-    name = file_name(entry)
     value: dict[str, object] = {"$result": entry.key, "media_type": entry.media_type, "size": entry.size}
-    if entry.codec != "pickle":
-        sha256 = entry.blob or store.put_bytes(entry.inline)
-        publish(store, sha256, name)
-        value = {"$file": sha256, "name": name, **value, "location": f"/v1/files/{sha256}"}
+    if entry.codec != "pickle" and isinstance(store, Store):
+        sha256 = entry.blob or store.put_bytes(entry.inline or b"")
+        publish(store, sha256, file_name(entry))
+        value = {"$file": sha256, "name": file_name(entry), **value, "location": f"/v1/files/{sha256}"}
     return in_memory(json.dumps(value).encode(), "application/json", expires=entry.expires)
 
 
-def publish(store: Any, sha256: str, name: str) -> None:
+def publish(store: Store | RedisStore, sha256: str, name: str) -> None:
     """Count a blob as an upload: whoever was given its id may fetch it, and it is purged by the rules of uploads."""
-    if not store.has_upload(sha256):
+    if isinstance(store, Store) and not store.has_upload(sha256):
         store.record_upload(sha256, store.size(sha256) or 0, name)
 
 

@@ -57,7 +57,12 @@ class Backend:
             raise Problem(503, self.storage_trouble, headers=SOON)
         if self.settings.storage_url is None:
             return await self.with_redis(step, *arguments)
-        return await in_thread(self._storage_threads, STORAGE_SECONDS, step, *arguments)
+        try:
+            return await in_thread(self._storage_threads, STORAGE_SECONDS, step, *arguments)
+        except (TimeoutError, FileNotFoundError):
+            raise
+        except OSError as error:
+            raise StorageError(f"the storage {self.settings.storage_url} does not work: {error.strerror}") from error
 
     def later(self, step: Callable[..., object], *arguments: Any) -> None:
         """Do something with the storage that nobody waits for."""
@@ -73,7 +78,13 @@ class Backend:
 
     def check_storage(self) -> None:
         """StorageError unless it is the one that the project uses."""
-        self.store.attach(self.ledger.storage_id())
+        if isinstance(self.store, Store):
+            self.store.attach(self.ledger.storage_id())
+
+    def check_mount(self) -> None:
+        """StorageError when it is not there any more: a call whose result nobody could read is not taken."""
+        if isinstance(self.store, Store):
+            self.store.check()
 
     def close(self) -> None:
         self._redis_threads.shutdown(wait=False, cancel_futures=True)

@@ -64,6 +64,14 @@ local function forget(id)
   redis.call('DEL', P .. 'down:' .. id)
 end
 
+-- What a job says that cannot have one of its parts: the first cause, however deep in the tree.
+local function part_failed(part, state, why)
+  local cause = cjson.decode(why)
+  if cause.type == 'PartFailed' then return why end
+  return cjson.encode({type = 'PartFailed', part = part, cause = cause,
+    message = get(part, 'name') .. ' ' .. state .. ': ' .. (cause.message or '')})
+end
+
 -- Ends a job without a result, and with it every job that waits for it.
 local function give_up(first, state, problem, ttl)
   local pending = {{first, state, problem}}
@@ -76,8 +84,7 @@ local function give_up(first, state, problem, ttl)
       redis.call('HSET', job(id), 'error', why, 'finished', now)
       move(id, ending)
       redis.call('EXPIRE', job(id), ttl)
-      local label = cjson.encode({type = 'PartFailed', message = get(id, 'name') .. ' ' .. ending, part = id,
-        cause = cjson.decode(why)})
+      local label = part_failed(id, ending, why)
       for _, parent in ipairs(redis.call('SMEMBERS', P .. 'up:' .. id)) do
         if get(parent, 'state') == 'waiting' then pending[#pending + 1] = {parent, 'failed', label} end
       end
@@ -105,8 +112,7 @@ local function wait_for(id, parts, ttl)
     elseif state and ENDED[state] then
       redis.call('HSET', job(id), 'waits', 1)
       move(id, 'waiting')
-      give_up(id, 'failed', cjson.encode({type = 'PartFailed', message = get(part, 'name') .. ' ' .. state, part = part,
-        cause = cjson.decode(get(part, 'error') or '{}')}), ttl)
+      give_up(id, 'failed', part_failed(part, state, get(part, 'error') or '{}'), ttl)
       return
     elseif state then
       redis.call('SADD', P .. 'up:' .. part, id)

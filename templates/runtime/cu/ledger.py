@@ -156,15 +156,16 @@ return 1""",
 if not holds(ARGV[1], ARGV[2]) then return 0 end
 lose(ARGV[1], ARGV[3], ARGV[4])
 return 1""",
-    # ARGV: max_lost, ttl, how many at most
+    # ARGV: max_lost, ttl, how many at most, whether expired leases count (1) or get more time (0)
     "reap": """
 local seen = redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LIMIT', 0, ARGV[3])
 for _, id in ipairs(seen) do
   local state = get(id, 'state')
   if state == 'queued' then hint(id)
   elseif state == 'running' then
-    if number(id, 'lease') < now then lose(id, ARGV[1], ARGV[2])
-    else redis.call('ZADD', P .. 'due', get(id, 'lease'), id) end
+    if number(id, 'lease') >= now then redis.call('ZADD', P .. 'due', get(id, 'lease'), id)
+    elseif ARGV[4] == '1' then lose(id, ARGV[1], ARGV[2])
+    else redis.call('ZADD', P .. 'due', now + 1, id) end
   elseif state == 'waiting' then
     local parts = redis.call('SMEMBERS', P .. 'down:' .. id)
     redis.call('DEL', P .. 'down:' .. id)
@@ -401,9 +402,9 @@ class Ledger:
         """The process that held it is dead: no need to wait for the end of the lease."""
         return bool(self._run("lost", id_, fence, self.max_lost, DEAD_TTL_SECONDS))
 
-    def reap(self, most: int = 500) -> int:
-        """Requeue what expired, hint again at what nobody took. Returns how many jobs were looked at."""
-        return int(self._run("reap", self.max_lost, DEAD_TTL_SECONDS, most))
+    def reap(self, *, take: bool = True, most: int = 500) -> int:
+        """Hint again at what nobody took; requeue what expired, if `take`. Returns how many jobs were looked at."""
+        return int(self._run("reap", self.max_lost, DEAD_TTL_SECONDS, most, int(take)))
 
     def cancel(self, id_: str) -> bool:
         """Cancel a job and what only it wanted; False when it had ended already."""

@@ -8,11 +8,13 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+encode = json.JSONEncoder(default=str).encode
+
 
 def line(created: float, level: str, event: str, fields: Mapping[str, object]) -> str:
     """`created` is in unix seconds; `fields` go beside it."""
     time = datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds")
-    return json.dumps({"time": time, "level": level, "event": event, **fields}, default=str)
+    return encode({"time": time, "level": level, "event": event, **fields})
 
 
 class Jsonl(logging.Formatter):

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from .api import MissingPart
 from .manifest import ArgumentErrors
 from .store import StorageError
 
@@ -47,6 +48,8 @@ def as_problem(error: BaseException) -> Problem | None:
             return Problem(422, str(error), errors=errors)
         case StorageError():
             return Problem(503, str(error), headers=SOON)
+        case MissingPart():
+            return Problem(410, str(error))
         case RedisError() | TimeoutError():
             return Problem(503, "the queue or the storage does not answer: nothing was lost, try again", headers=SOON)
         case _:

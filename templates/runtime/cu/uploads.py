@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from functools import partial
+from contextlib import ExitStack
 from typing import Any
 
 from python_multipart.exceptions import FormParserError
@@ -15,8 +15,9 @@ from starlette.types import Receive
 from . import codec
 from .backend import Backend
 from .codec import File
-from .manifest import Function
+from .manifest import ArgumentErrors, Function
 from .problems import Problem
+from .store import BlobWriter, Store
 
 JSON_BYTES = 1 << 20
 BATCH_BYTES = 1 << 20
@@ -29,9 +30,8 @@ async def batches(receive: Receive, headers: Mapping[bytes, bytes], limit: int) 
     """The body in pieces of about BATCH_BYTES, so that each is worth the hop to a thread. 413 beyond `limit` bytes."""
     length = headers.get(b"content-length", b"")
     total = int(length) if length.isdigit() else 0
-    too_large = Problem(413, f"the body is larger than {limit} bytes, the most that is taken here")
     if total > limit:
-        raise too_large
+        raise too_large(limit)
     received, batch, has_more = 0, bytearray(), True
     while has_more:
         message = await receive()
@@ -40,13 +40,17 @@ async def batches(receive: Receive, headers: Mapping[bytes, bytes], limit: int) 
         batch += message.get("body", b"")
         has_more = message.get("more_body", False)
         if received + len(batch) > limit:
-            raise too_large
+            raise too_large(limit)
         if len(batch) >= BATCH_BYTES:
             received += len(batch)
             yield bytes(batch)
             batch.clear()
     if batch:
         yield bytes(batch)
+
+
+def too_large(limit: int) -> Problem:
+    return Problem(413, f"the body is larger than {limit} bytes, the most that is taken here")
 
 
 def read_object(body: bytes) -> dict[str, object]:
@@ -85,7 +89,7 @@ class Form:
     Parts with a file name go to the storage while they are hashed, the others are kept as text.
     """
 
-    def __init__(self, content_type: bytes, store: Any, limit: int) -> None:
+    def __init__(self, content_type: bytes, store: Store, limit: int) -> None:
         boundary = parse_options_header(content_type)[1].get(b"boundary")
         if not boundary:
             raise Problem(400, "multipart/form-data without a boundary")
@@ -94,7 +98,8 @@ class Form:
         self.files: list[tuple[str, File]] = []
         self.texts: list[tuple[str, str]] = []
         self._text_bytes = 0
-        self._writer: Any = None
+        self._stack = ExitStack()
+        self._writer: BlobWriter | None = None
         self._is_complete = False
         self._start_part()
         callbacks: Any = {
@@ -122,11 +127,9 @@ class Form:
         if not self._is_complete:
             raise Problem(400, "the multipart body ends before its last boundary")
 
-    def abort(self) -> None:
-        """Forget the file that is being written."""
-        if self._writer is not None:
-            self._writer.abort()
-            self._writer = None
+    def close(self) -> None:
+        """Forget a file that is half written."""
+        self._stack.close()
 
     def _start_part(self) -> None:
         self._headers: dict[bytes, bytes] = {}
@@ -145,7 +148,7 @@ class Form:
         self._name = options[b"name"].decode("utf-8", "replace")
         self._file_name = options.get(b"filename", b"").decode("utf-8", "replace")
         if b"filename" in options:
-            self._writer = self.store.writer(limit=self.limit)
+            self._writer = self._stack.enter_context(self.store.writer(limit=self.limit))
 
     def _take(self, data: bytes, start: int, end: int) -> None:
         if self._writer is not None:
@@ -160,7 +163,8 @@ class Form:
         if self._writer is None:
             self.texts.append((self._name, self._text.decode("utf-8", "replace")))
             return
-        sha256, size = self._writer.commit(None)
+        sha256, size = self._writer.commit()
+        self._stack.close()
         self._writer = None
         self.store.record_upload(sha256, size, self._file_name)
         self.files.append((self._name, File(sha256, size, self._file_name)))
@@ -187,46 +191,58 @@ async def receive_form(backend: Backend, receive: Receive, headers: Mapping[byte
         async for batch in batches(receive, headers, limit + FORM_OVERHEAD_BYTES):
             await backend.with_storage(form.feed, batch)
         form.finish()
-    except BaseException:
-        backend.later(form.abort)
-        raise
+    except OverflowError:
+        raise too_large(limit) from None
+    finally:
+        backend.later(form.close)
     return form
 
 
 async def receive_file(
-    backend: Backend, receive: Receive, headers: Mapping[bytes, bytes], expected: str | None
+    backend: Backend, receive: Receive, headers: Mapping[bytes, bytes], expected: str | None = None
 ) -> File:
-    """Stream a body into the storage while it is hashed; nothing stays of it unless its SHA-256 is the `expected`."""
+    """Stream a body into the storage while it is hashed; nothing stays of it unless its SHA-256 is the expected."""
     backend.need_files()
     limit = backend.settings.max_upload_bytes
-    writer = await backend.with_storage(partial(backend.store.writer, limit=limit))
+    stack = ExitStack()
+    writer = await backend.with_storage(stack.enter_context, backend.store.writer(limit=limit))
     try:
         async for batch in batches(receive, headers, limit):
             await backend.with_storage(writer.write, batch)
         sha256, size = await backend.with_storage(writer.commit, expected)
-    except BaseException:
-        backend.later(writer.abort)
-        raise
+    except ValueError as error:
+        raise Problem(422, f"{error}: it was damaged on the way, or the path names another file") from error
+    finally:
+        backend.later(stack.close)
     await backend.with_storage(backend.store.record_upload, sha256, size, "")
     return File(sha256, size)
 
 
 def bind_json(function: Function, body: bytes) -> tuple[dict[str, Any], str]:
     """The arguments of a call, and its key."""
-    return bind(function, {name: codec.from_json(value) for name, value in read_object(body).items()})
+    return bind(function, read_object(body))
 
 
 def bind_form(function: Function, form: Form) -> tuple[dict[str, Any], str]:
     """The same of a form; parts with one name are a list."""
-    values: dict[str, list[Any]] = {}
+    values: dict[str, list[object]] = {}
     for name, text in form.texts:
         schema = function.by_name[name].schema if name in function.by_name else {}
-        values.setdefault(name, []).append(codec.from_json(read_text(text, schema)))
+        values.setdefault(name, []).append(read_text(text, schema))
     for name, file in form.files:
         values.setdefault(name, []).append(file)
     return bind(function, {name: many[0] if len(many) == 1 else many for name, many in values.items()})
 
 
-def bind(function: Function, values: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    arguments = function.bind(values)
+def bind(function: Function, values: Mapping[str, object]) -> tuple[dict[str, Any], str]:
+    given: dict[str, Any] = {}
+    errors: list[tuple[str, str]] = []
+    for name, value in values.items():
+        try:
+            given[name] = codec.from_json(value)
+        except (ValueError, TypeError, KeyError) as error:
+            errors.append((name, str(error)))
+    if errors:
+        raise ArgumentErrors(errors)
+    arguments = function.bind(given)
     return arguments, function.key(arguments)

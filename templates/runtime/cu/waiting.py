@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import redis.asyncio
@@ -51,10 +51,10 @@ class Waiters:
         for queue in [queue for queues in self.queues.values() for queue in queues]:
             offer(queue, {})
 
-    async def follow(self, id_: str) -> AsyncIterator[News]:
+    async def follow(self, id_: str) -> AsyncGenerator[News, None]:
         """The job as it is, then whatever happens to it until it ends or `stop` is called."""
         with self._queue(id_) as queue:
-            now = (await self.read([id_]))[id_]
+            now: News = (await self.read([id_]))[id_]
             while True:
                 yield now
                 if now is None or self.stopping.is_set() or (isinstance(now, Job) and now.state in ENDED):

@@ -234,7 +234,10 @@ class Web:
     def look_up(self, key: str, serve: str, is_raw_wanted: bool) -> Answer | None:
         store = self.backend.store
         entry = store.get_entry(key)
-        return entry and answer_for(entry, serve, is_raw_wanted, store, self.settings.pickle_key)
+        if entry is None:
+            self.backend.check_mount()
+            return None
+        return answer_for(entry, serve, is_raw_wanted, store)
 
     async def submit(self, function: Function, arguments: Mapping[str, Any], trace: Trace) -> Job:
         new = await self.backend.with_storage(self.pack, function, arguments)
@@ -254,7 +257,10 @@ class Web:
             raise ArgumentErrors(missing)
         packed = codec.pack(known)
         if len(packed) > INLINE_BYTES:
-            packed = codec.pack({"$blob": self.backend.store.put_bytes(packed)})
+            try:
+                packed = codec.pack({"$blob": self.backend.store.put_bytes(packed)})
+            except ConfigError as error:
+                raise Problem(413, str(error)) from error
         return function.job(known, packed)
 
     def uploaded(self, value: Any, name: str, missing: list[tuple[str, str]]) -> Any:
@@ -342,7 +348,7 @@ class Web:
         trace: Trace = request.scope["cu"]
         self.authorise(trace)
         if not trace.headers.get(b"content-type", b"").startswith(b"multipart/form-data"):
-            return file_response(await receive_file(self.backend, request.receive, trace.headers, None), 201)
+            return file_response(await receive_file(self.backend, request.receive, trace.headers), 201)
         form = await receive_form(self.backend, request.receive, trace.headers)
         if len(form.files) != 1:
             raise Problem(422, f"the form holds {len(form.files)} files: send one file in a request")
@@ -366,7 +372,9 @@ class Web:
         size = await self.upload_size(sha256) if is_sha256(sha256) else None
         if size is None:
             raise Problem(404, "there is no such file: it was never uploaded, or it was purged")
-        answer = Answer("application/octet-stream", size, sha256, None, sha256, sha256[:16])
+        upload = await self.backend.with_storage(self.backend.store.upload, sha256)
+        name = str((upload or {}).get("name") or sha256[:16])
+        answer = Answer(codec.media_type_of(name), size, sha256, None, sha256, name)
         return Sending(self.backend, answer, asked=trace.headers)
 
     async def upload_size(self, sha256: str) -> int | None:
@@ -382,8 +390,7 @@ class Web:
     async def readyz(self, _: Request) -> Response:
         """Whether calls can be taken: the queue answers, and the storage is the right one."""
         checks: list[Any] = [self.backend.with_redis(self.ledger.redis.ping)]
-        if self.settings.storage_url is not None:
-            checks.append(self.backend.with_storage(self.backend.check_storage))
+        checks.append(self.backend.with_storage(self.backend.check_storage))
         outcomes = await asyncio.gather(*checks, return_exceptions=True)
         reasons = [(as_problem(one) or BUG).detail for one in outcomes if isinstance(one, BaseException)]
         if reasons:

@@ -324,13 +324,13 @@ class Keeper:
                 if now - renewed >= lease / 4:
                     self.renew(ledger)
                     if time.monotonic() - renewed > lease:
-                        # Redis was away or frozen: let everybody renew before anything is taken from anybody.
+                        # Redis was away or frozen.
                         quiet_until = time.monotonic() + lease
                     renewed = now
-                if now - reaped >= 0.5 and now > quiet_until:
+                if now - reaped >= 0.5:
                     reaped = now
-                    if uptime_seconds(ledger) > lease:
-                        ledger.reap()
+                    # After a pause of Redis everybody may renew before anything is taken from anybody.
+                    ledger.reap(take=now > quiet_until and uptime_seconds(ledger) > lease)
                 if self.deadline is not None and now > self.deadline:
                     self.give_back(ledger)
             except redis.RedisError:
