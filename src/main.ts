@@ -144,6 +144,7 @@ function createContext({ output, choice, controller, options }: ContextParts): C
       stdout,
       stderr,
       isTty: stdin.isTTY && stdout.isTTY,
+      isStdoutTty: stdout.isTTY,
       get columns() {
         return stdout.columns ?? 80;
       },

@@ -2,7 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { Emit } from '../core/event.ts';
 import type { Secret } from '../core/secret.ts';
 
-/** The global flags that use cases read; what concerns output alone stays in `main`. */
+/** The global flags that use cases read; what concerns cu's own words alone stays in `main`. */
 export interface GlobalOptions {
   readonly config: string | undefined;
   readonly environment: string | undefined;
@@ -11,6 +11,8 @@ export interface GlobalOptions {
   readonly timeoutMs: number | undefined;
   readonly skipUnreachable: boolean;
   readonly verbose: boolean;
+  /** stdout is for lines of JSON: what somebody else said cannot go there as it is. */
+  readonly json: boolean;
 }
 
 /** The raw streams, for commands that hand them to a process on a host. */
@@ -20,6 +22,7 @@ export interface Terminal {
   readonly stderr: Writable;
   /** stdin and stdout are both a terminal. */
   readonly isTty: boolean;
+  readonly isStdoutTty: boolean;
   readonly columns: number;
   readonly rows: number;
   /** Returns the function that takes the listener off again. */

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { inputDigest } from '../build/inputs.ts';
 import type { BuildInputs } from '../build/inputs.ts';
+import { readRuntime } from '../build/runtime.ts';
 import { CuError } from '../core/error.ts';
 import { LABELS } from '../core/state.ts';
 import type { BuildSource, Desired, InstanceSpec, ObservedHost, ObservedImage } from '../core/state.ts';
@@ -21,19 +22,23 @@ export interface ImageOptions {
   readonly isStatus?: boolean;
 }
 
+/** Who runs an image; for one that nothing runs, such as an image of tests alone, its builder. */
+export type ImageUse = Pick<InstanceSpec, 'image' | 'host'>;
+
 /** Digests what is built from; this needs no host, so it runs while they are being looked at. */
 export async function readInputs(
   context: Context,
   desired: Desired,
-  instances: readonly InstanceSpec[],
+  instances: readonly ImageUse[],
 ): Promise<ReadonlyMap<string, BuildInputs>> {
+  const runtimeFolder = join(context.packageRoot, 'templates', 'runtime');
   const used = new Set(instances.map((instance) => instance.image));
   const found = new Map<string, BuildInputs>();
   for (const source of desired.images) {
     if (source.type !== 'build' || !used.has(source.name)) continue;
     const { cacheDir, now, signal } = context;
-    const runtimeFolder = join(context.packageRoot, 'templates', 'runtime');
-    found.set(source.name, await inputDigest(source, { cacheDir, runtimeFolder, now, signal }));
+    const options = { cacheDir, now, signal, readRuntime: () => readRuntime(runtimeFolder) };
+    found.set(source.name, await inputDigest(source, options));
   }
   return found;
 }
@@ -44,7 +49,7 @@ export async function wantImages(
   at: {
     readonly session: Session;
     readonly desired: Desired;
-    readonly instances: readonly InstanceSpec[];
+    readonly instances: readonly ImageUse[];
     readonly observed: readonly ObservedHost[];
     readonly inputs: ReadonlyMap<string, BuildInputs>;
   },

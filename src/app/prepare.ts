@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { sha256, stableHash } from '../config/hash.ts';
+import { hmacSha256, sha256, stableHash } from '../config/hash.ts';
 import type { Plan, PlanNode } from '../core/action.ts';
 import { CuErrors } from '../core/error.ts';
 import type { CuError } from '../core/error.ts';
@@ -12,6 +12,7 @@ import { selectInstances } from '../plan/targets.ts';
 import type { Context } from './context.ts';
 import { readInputs, wantImages } from './images.ts';
 import type { ImageOptions } from './images.ts';
+import { maskBroker } from './mask-broker.ts';
 import { openProject } from './project.ts';
 import { hostsFor, observeAll, openSession } from './session.ts';
 import type { Session } from './session.ts';
@@ -45,7 +46,7 @@ export async function prepare(context: Context, targets: readonly string[], opti
       options,
     );
     const isWhole = targets.length === 0;
-    const input = planInput({
+    const input = planInput(context, {
       desired,
       instances,
       isWhole,
@@ -89,7 +90,7 @@ export async function prepareRunning(context: Context, targets: readonly string[
           : { type: 'build', source, inputs: '', version: '', origin: undefined },
       ]),
     );
-    const input = planInput({
+    const input = planInput(context, {
       desired,
       instances,
       isWhole: targets.length === 0,
@@ -113,13 +114,15 @@ export async function prepareRunning(context: Context, targets: readonly string[
   }
 }
 
-function planInput(parts: Omit<PlanInput, 'hashing' | 'fresh'>): PlanInput {
+function planInput(context: Context, parts: Omit<PlanInput, 'hashing' | 'fresh'>): PlanInput {
+  const brokerPassword = new Secret('broker-password', randomBytes(24).toString('base64url'));
+  if (parts.desired.broker !== undefined) maskBroker(context, brokerPassword);
   return {
     ...parts,
-    hashing: { stable: stableHash, sha256 },
+    hashing: { stable: stableHash, sha256, hmacSha256 },
     fresh: {
       specKey: new Secret('spec-key', randomBytes(32).toString('hex')),
-      brokerPassword: new Secret('broker-password', randomBytes(24).toString('base64url')),
+      brokerPassword,
     },
   };
 }

@@ -1,12 +1,15 @@
 import { chooseEnvironment, loadConfig, loadSecrets } from '../config/load.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { resolveConfig } from '../config/resolve.ts';
+import type { SecretStore } from '../config/secrets.ts';
 import type { Desired } from '../core/state.ts';
 import type { Context } from './context.ts';
+import { maskBroker } from './mask-broker.ts';
 
 export interface Project {
   readonly loaded: LoadedConfig;
   readonly desired: Desired;
+  readonly secrets: SecretStore;
 }
 
 /** The chosen environment of the config, resolved; no host is contacted. */
@@ -16,5 +19,6 @@ export async function openProject(context: Context): Promise<Project> {
   const store = await loadSecrets(loaded, environment, context.env);
   context.mask(store.all());
   const desired = resolveConfig(environment, { directory: loaded.directory, home: context.home, store });
-  return { loaded, desired };
+  maskBroker(context, desired.broker?.password);
+  return { loaded, desired, secrets: store };
 }

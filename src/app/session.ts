@@ -5,6 +5,7 @@ import { observeHost } from '../observe/observe.ts';
 import type { Host } from '../transport/host.ts';
 import { createPool } from '../transport/pool.ts';
 import type { Context } from './context.ts';
+import { maskBroker } from './mask-broker.ts';
 import { meter } from './meter.ts';
 import type { Meter, Usage } from './meter.ts';
 
@@ -74,7 +75,9 @@ export async function observeAll(
         try {
           const host = await session.open(target);
           const { now, signal } = context;
-          return await observeHost(host, { ...desired, now, signal });
+          const observed = await observeHost(host, { ...desired, now, signal });
+          maskBroker(context, observed.state?.brokerPassword);
+          return observed;
         } catch (error) {
           if (context.signal.aborted)
             throw new CuError('CANCELLED', 'interrupted before anything was changed', { cause: error });
@@ -108,7 +111,8 @@ export function hostsFor(
   { isWhole }: { readonly isWhole: boolean },
 ): HostChoice {
   const used = new Set(instances.map((instance) => instance.host));
-  if (desired.broker !== undefined && instances.some((instance) => instance.wantsBroker)) used.add(desired.broker.host);
+  if (desired.broker !== undefined && instances.some((instance) => instance.brokerUser !== undefined))
+    used.add(desired.broker.host);
   const idle = desired.hosts.filter(({ name }) => isWhole && !used.has(name)).map(({ name }) => name);
   return { used, idle: new Set(idle) };
 }

@@ -87,14 +87,12 @@ function isHereDocument(instruction: string, lines: readonly string[]): boolean 
 }
 
 /** The label must tell the truth: what was built is what was digested. */
-async function refuseChanged({ source, inputs, cacheDir, now, signal, host, reference }: BuildJob): Promise<void> {
-  const { runtimeFolder } = inputs.context;
-  const after = await inputDigest(source, {
-    cacheDir,
-    runtimeFolder,
-    now,
-    ...(signal === undefined ? {} : { signal }),
-  });
+async function refuseChanged(job: BuildJob): Promise<void> {
+  const { source, inputs, cacheDir, now, signal, host, reference } = job;
+  const { runtime } = inputs.context;
+  // The runtime went in as it was read: it may be another one by now.
+  const readRuntime = (): Promise<typeof runtime> => Promise.resolve(runtime);
+  const after = await inputDigest(source, { cacheDir, readRuntime, now, signal });
   if (after.digest === inputs.digest) return;
   await host
     .docker()

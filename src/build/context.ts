@@ -7,7 +7,7 @@ import { pack, type Pack } from 'tar-stream';
 import { CuError } from '../core/error.ts';
 import type { BuildSource } from '../core/state.ts';
 import { NOTHING_IGNORED, parseIgnore, type IgnoreMatcher } from './ignore.ts';
-import { namesRuntime, readRuntime, RUNTIME, type RuntimeEntry } from './runtime.ts';
+import { namesRuntime, RUNTIME, type RuntimeEntry } from './runtime.ts';
 
 interface EntryFacts {
   /** Relative to the context, with `/`. */
@@ -39,19 +39,15 @@ export interface BuildContext {
   readonly hidden: readonly { readonly path: string; readonly content: string }[];
   /** Put in beside the entries when the Dockerfile names it; no rule of `.dockerignore` is about it. */
   readonly runtime: readonly RuntimeEntry[];
-  /** Where that lies on this machine. */
-  readonly runtimeFolder: string;
 }
 
 export interface ContextOptions {
-  readonly runtimeFolder: string;
+  /** The Python runtime that belongs to this cu; asked for only when the Dockerfile names it. */
+  readonly readRuntime: () => Promise<readonly RuntimeEntry[]>;
   readonly signal?: AbortSignal | undefined;
 }
 
-export async function readContext(
-  source: BuildSource,
-  { runtimeFolder, signal }: ContextOptions,
-): Promise<BuildContext> {
+export async function readContext(source: BuildSource, { readRuntime, signal }: ContextOptions): Promise<BuildContext> {
   const root = source.context;
   const dockerfile = path.posix.normalize(source.dockerfile.split(path.sep).join('/'));
   await requireContext(root, source.name);
@@ -77,8 +73,8 @@ export async function readContext(
   const hidden = hiddenFiles({ ignore, ignoreText, ignoreFile, dockerfile, dockerfileText, isIgnoreFileSent });
   // A folder of that name among the user's own files is what the Dockerfile means.
   const isOwn = entries.some((entry) => entry.path === RUNTIME);
-  const runtime = !isOwn && namesRuntime(dockerfileText) ? await readRuntime(runtimeFolder) : [];
-  return { root, entries, dockerfile, dockerfileText, hidden, runtime, runtimeFolder };
+  const runtime = !isOwn && namesRuntime(dockerfileText) ? await readRuntime() : [];
+  return { root, entries, dockerfile, dockerfileText, hidden, runtime };
 }
 
 /** The context as a tar, made while it is read; owner and group are root's, as Docker has it. */

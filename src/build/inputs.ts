@@ -4,16 +4,13 @@ import { lstat } from 'node:fs/promises';
 import path from 'node:path';
 import pLimit from 'p-limit';
 import type { BuildSource } from '../core/state.ts';
-import { readContext, unreadable, type BuildContext, type FileEntry } from './context.ts';
+import { readContext, unreadable, type BuildContext, type ContextOptions, type FileEntry } from './context.ts';
 import { openHashCache, type HashCache } from './hash-cache.ts';
 
-export interface InputOptions {
+export interface InputOptions extends ContextOptions {
   /** Where hashes are kept between runs; undefined: every file is read. */
   readonly cacheDir: string | undefined;
-  /** The Python runtime that belongs to this cu. */
-  readonly runtimeFolder: string;
   readonly now: () => number;
-  readonly signal?: AbortSignal;
 }
 
 /** The identity of an image: `digest` changes exactly when what goes into its build changes. */

@@ -46,7 +46,7 @@ async function stageEntry(context: BuildContext, root: string, entry: ContextEnt
   const target = path.join(root, entry.path);
   const seconds = entry.modifiedMs / 1000;
   try {
-    if (entry.type === 'directory') return void (await mkdir(target));
+    if (entry.type === 'directory') return await mkdir(target);
     if (entry.type === 'symlink') {
       await symlink(entry.target, target);
       return await lutimes(target, seconds, seconds);
@@ -61,7 +61,7 @@ async function stageEntry(context: BuildContext, root: string, entry: ContextEnt
 
 async function stageRuntime(root: string, entry: RuntimeEntry): Promise<void> {
   const target = path.join(root, entry.path);
-  if (entry.type === 'directory') return void (await mkdir(target));
+  if (entry.type === 'directory') return await mkdir(target);
   await writeFile(target, entry.content);
   await chmod(target, entry.mode);
   await utimes(target, 0, 0);

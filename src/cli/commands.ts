@@ -76,6 +76,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/shell.ts')).shell,
   },
   {
+    name: 'call',
+    summary: 'call a method of the web API',
+    load: async () => (await import('./commands/call.ts')).call,
+  },
+  {
     name: 'purge',
     summary: 'free space that old versions hold',
     load: async () => (await import('./commands/purge.ts')).purge,

@@ -35,6 +35,7 @@ export function toGlobalOptions(raw: RawFlags, env: Readonly<Record<string, stri
     timeoutMs: flags.timeout,
     skipUnreachable: flags.skipUnreachable,
     verbose: flags.verbose,
+    json: flags.json,
   };
 }
 

@@ -32,6 +32,10 @@ export async function parseArguments(argv: readonly string[], table: readonly Co
     describeCommand(subcommand, command);
     subcommand.action(() => {
       const flags = readFlags(subcommand, command.flags);
+      if (flags['help'] === true && subcommand.args.length === 0) {
+        invocation = { type: 'help', text: subcommand.helpInformation(), exitCode: 0 };
+        return;
+      }
       const globals = { ...readFlags(program, GLOBAL_FLAGS), ...readFlags(subcommand, GLOBAL_FLAGS) };
       invocation = { type: 'run', command, args: subcommand.args, flags, globals };
     });
@@ -79,6 +83,8 @@ function addCommand(program: Commander, entry: CommandEntry): Commander {
 
 function describeCommand(subcommand: Commander, command: Command): void {
   for (const argument of command.args) subcommand.argument(argument.name, argument.summary);
+  // A flag of its own: what stands beside it is what help is wanted for.
+  if ('help' in command.flags) subcommand.helpOption(false);
   addFlags(subcommand, command.flags, undefined);
   addFlags(subcommand, GLOBAL_FLAGS, 'Global options:');
 }

@@ -13,9 +13,13 @@ export function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
+export function hmacSha256(key: string, text: string): string {
+  return createHmac('sha256', key).update(text).digest('hex');
+}
+
 function stableText(value: unknown, secretKey: string | undefined): string {
   if (value instanceof Secret) {
-    const digest = secretKey === undefined ? '' : createHmac('sha256', secretKey).update(value.reveal()).digest('hex');
+    const digest = secretKey === undefined ? '' : hmacSha256(secretKey, value.reveal());
     return JSON.stringify(secretKey === undefined ? ['secret', value.name] : ['secret', digest]);
   }
   if (Array.isArray(value)) return `[${value.map((item: unknown) => stableText(item, secretKey)).join(',')}]`;

@@ -6,7 +6,7 @@ import type { EnvironmentConfig } from './parse.ts';
 import type { Placement } from './placements.ts';
 import { DEFAULT_LOGS, own, type Config } from './schema.ts';
 
-const STORAGE_TARGET = '/var/lib/cu/storage';
+export const STORAGE_TARGET = '/var/lib/cu/storage';
 
 interface Options {
   readonly environment: EnvironmentConfig;
@@ -69,14 +69,14 @@ export function expandInstance(placement: Placement, { environment, secrets, has
     labels: settings.labels,
     health: healthOf(settings.health, traits.health, settings.ports[0]?.containerPort),
     drainMs: settings.drain ?? traits.drainMs,
-    stopSignal: settings.stopSignal,
+    stopSignal: settings.stopSignal ?? traits.stopSignal,
     restart: settings.restart,
     logs: { maxBytes: logs.maxSize, maxFiles: logs.maxFiles },
     rollout: settings.rollout ?? traits.rollout,
     phase: traits.phase,
     dependsOn: settings.dependsOn,
     singleton: traits.singleton,
-    wantsBroker: traits.wantsBroker && hasBroker,
+    brokerUser: hasBroker ? traits.brokerUser : undefined,
     storage: storage?.url,
   };
 }

@@ -202,7 +202,7 @@ function mountTargetsOnce({ config, placements }: Subject): readonly Complaint[]
   });
 }
 
-/** Results and files have to be where every worker and webserver finds them; a volume is on one host. */
+/** Results and files have to be where every process of the runtime finds them; a volume is on one host. */
 function sharedStorage(subject: Subject): readonly Complaint[] {
   if (subject.config.storage !== undefined) return [];
   const users = subject.placements.filter((placement) => placement.traits.usesStorage);

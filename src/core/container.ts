@@ -15,6 +15,8 @@ export interface ContainerSpec {
   readonly files: readonly { readonly path: string; readonly mode: number; readonly content: FileContent }[];
   readonly uid: number | undefined;
   readonly gid: number | undefined;
+  /** Where named volumes are mounted that it may write to. */
+  readonly volumes: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
   /** The rest of the body of `POST /containers/create`, without Image, Env and Labels. */
   readonly body: Readonly<Record<string, unknown>>;

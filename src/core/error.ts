@@ -38,7 +38,7 @@ export interface ErrorContext {
   /** What the other side said: the tail of stderr, of a build or of a container's log. */
   readonly detail?: string;
   readonly hint?: string;
-  /** HTTP status of the Docker API's answer. */
+  /** HTTP status of the answer, of the Docker API or of the web API. */
   readonly statusCode?: number;
   readonly cause?: unknown;
 }

@@ -1,5 +1,6 @@
 import type { PlanNode, Plan } from './action.ts';
 import type { CuError } from './error.ts';
+import type { JobState } from './job.ts';
 
 /** Everything that happens, in the order it happens; renderers turn it into lines or JSON. */
 export type CuEvent =
@@ -11,6 +12,26 @@ export type CuEvent =
   | { readonly type: 'step-done'; readonly node: PlanNode; readonly ms: number; readonly note: string | undefined }
   | { readonly type: 'step-failed'; readonly node: PlanNode; readonly ms: number; readonly error: CuError }
   | { readonly type: 'step-skipped'; readonly node: PlanNode; readonly why: string }
+  /** A call of the web API that became a job, each time it says something. */
+  | {
+      readonly type: 'job-changed';
+      readonly job: string;
+      readonly name: string;
+      readonly state: JobState;
+      /** 0 to 1. */
+      readonly progress: number | undefined;
+      readonly message: string;
+    }
+  | { readonly type: 'job-log'; readonly job: string; readonly name: string; readonly text: string }
+  /** A file on its way to the web API, or a result from there. */
+  | {
+      readonly type: 'transfer';
+      readonly direction: 'up' | 'down';
+      readonly name: string;
+      readonly bytes: number;
+      readonly totalBytes: number | undefined;
+      readonly isDone: boolean;
+    }
   | { readonly type: 'host-unreachable'; readonly host: string; readonly error: CuError }
   | { readonly type: 'warning'; readonly host: string | undefined; readonly text: string }
   | { readonly type: 'debug'; readonly host: string | undefined; readonly text: string };

@@ -94,12 +94,14 @@ export type HealthProbe =
 
 export type Health = HealthProbe & HealthTiming;
 
+/**
+ * Whom a container logs in to the broker as. `web` and `worker` reach what begins with `cu:PROJECT:ENV:` alone, as all
+ * does that the runtime keeps there; `admin` reaches everything, as a Celery application of the user's own has to.
+ */
+export type BrokerUser = 'admin' | 'web' | 'worker';
+
 /** Text that may hold secrets; the broker's password is known only once its host was observed. */
-export type TextPart =
-  | string
-  | Secret
-  | { readonly type: 'broker-password' }
-  | { readonly type: 'broker-password-sha256' };
+export type TextPart = string | Secret | { readonly type: 'broker-password-sha256'; readonly user: BrokerUser };
 
 /** A file put into the container before it starts. */
 export interface FileSpec {
@@ -151,7 +153,8 @@ export interface InstanceSpec {
   readonly phase: number;
   readonly dependsOn: readonly string[];
   readonly singleton: boolean;
-  readonly wantsBroker: boolean;
+  /** undefined: it is not told where the broker is. */
+  readonly brokerUser: BrokerUser | undefined;
   readonly storage: string | undefined;
 }
 
@@ -268,6 +271,8 @@ export const LABELS = {
   spec: 'cu.spec',
   version: 'cu.version',
   inputs: 'cu.inputs',
-  /** On what is cu's own and no instance: `state`. */
+  /** On what is cu's own and no instance: `state`, `test`. */
   role: 'cu.role',
+  /** Which run of `cu test` made it. */
+  run: 'cu.run',
 } as const;

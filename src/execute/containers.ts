@@ -7,7 +7,6 @@ import { limitsOf } from '../plan/compare.ts';
 import { REPLACED, UNPROVEN } from '../plan/containers.ts';
 import type { Host } from '../transport/host.ts';
 import {
-  createContainer,
   putFiles,
   removeContainer,
   renameContainer,
@@ -16,6 +15,7 @@ import {
   unpauseContainer,
 } from './engine.ts';
 import { waitHealthy } from './gate.ts';
+import { createWithVolumes } from './volumes.ts';
 
 export interface ContainerStep {
   readonly host: Host;
@@ -135,7 +135,7 @@ async function startUnproven(step: ContainerStep): Promise<string> {
   const name = `${spec.name}${UNPROVEN}`;
   let id: string | undefined;
   try {
-    id = await createContainer(host, spec, { name, imageId }, signal);
+    id = await createWithVolumes(host, spec, { name, imageId }, signal);
     await putFiles(host, id, spec, signal);
     await startContainer(host, id, signal);
     step.onProgress('waiting until it is healthy');

@@ -30,9 +30,8 @@ export async function createContainer(
 /** Puts the container's files in before it starts; they live in its writable layer, never in an image. */
 export async function putFiles(host: Host, id: string, spec: ContainerSpec, signal: AbortSignal): Promise<void> {
   if (spec.files.length === 0) return;
-  const isReadOnly = asRecord(spec.body['HostConfig'])['ReadonlyRootfs'] === true;
   // A read-only container takes files only inside a volume: one archive for each of their folders.
-  const folders = isReadOnly ? [...new Set(spec.files.map((file) => posix.dirname(file.path)))] : ['/'];
+  const folders = hasReadOnlyRoot(spec) ? [...new Set(spec.files.map((file) => posix.dirname(file.path)))] : ['/'];
   for (const folder of folders) {
     const files = spec.files.filter((file) => folder === '/' || posix.dirname(file.path) === folder);
     const archive = await makeArchive(
@@ -94,6 +93,11 @@ function textOf(content: FileContent): string {
   return content.map((part) => (part instanceof Secret ? part.reveal() : part)).join('');
 }
 
-function asRecord(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? { ...value } : {};
+export function hasReadOnlyRoot(spec: ContainerSpec): boolean {
+  return hostConfigOf(spec)['ReadonlyRootfs'] === true;
+}
+
+export function hostConfigOf(spec: ContainerSpec): Readonly<Record<string, unknown>> {
+  const config = spec.body['HostConfig'];
+  return typeof config === 'object' && config !== null ? { ...config } : {};
 }

@@ -249,7 +249,8 @@ function builtImage(scope: RunScope, name: string): Extract<WantedImage, { type:
   return wanted;
 }
 
-function registryIn(reference: string): string | undefined {
+/** As Docker tells a registry from a folder in a reference. */
+export function registryIn(reference: string): string | undefined {
   const first = reference.includes('/') ? reference.split('/')[0] : undefined;
   return first !== undefined && /[.:]/.test(first) ? first : undefined;
 }

@@ -79,7 +79,7 @@ async function probeNetwork(
 }
 
 /** The container's own address first; its published port where the engine lies in a machine of its own. */
-async function dialContainer(
+export async function dialContainer(
   host: Host,
   container: InspectedContainer,
   port: number,
@@ -121,7 +121,7 @@ function askHttp(socket: Duplex, health: Extract<Health, { type: 'http' }>): Pro
 /** Authenticated PING; a server that still loads its append-only file answers -LOADING. */
 async function askRedis(socket: Duplex, secret: Secret | undefined): Promise<string | undefined> {
   const password = secret?.reveal() ?? '';
-  const auth = `*2\r\n$4\r\nAUTH\r\n$${Buffer.byteLength(password)}\r\n${password}\r\n`;
+  const auth = `*3\r\n$4\r\nAUTH\r\n$5\r\nadmin\r\n$${Buffer.byteLength(password)}\r\n${password}\r\n`;
   socket.write(`${password === '' ? '' : auth}*1\r\n$4\r\nPING\r\n`);
   let said = '';
   for await (const chunk of socket) {

@@ -1,30 +1,26 @@
-import { defineKind } from './kind.ts';
+import { HEARTBEAT } from './heartbeat.ts';
+import { defineKind, hasOwnCommand } from './kind.ts';
 
 export const beat = defineKind({
   kind: 'beat',
-  summary: 'sends tasks by the clock, one in the fleet (Celery)',
+  summary: 'sends tasks by the clock, one in the fleet',
   schema: {},
-  expand: () => ({
-    command: [
-      'celery',
-      'beat',
-      '--loglevel',
-      'INFO',
-      '--schedule',
-      '/tmp/celerybeat-schedule',
-      '--pidfile',
-      '/tmp/celerybeat.pid',
-    ],
-    env: {},
-    files: [],
-    mounts: [],
-    health: { probe: { type: 'none' }, intervalMs: 1000 },
-    drainMs: 10_000,
-    rollout: 'recreate',
-    phase: 10,
-    singleton: true,
-    wantsBroker: true,
-    usesStorage: false,
-    broker: undefined,
-  }),
+  expand: (settings) => {
+    const isOwn = hasOwnCommand(settings);
+    return {
+      command: ['python', '-m', 'cu', 'beat'],
+      env: {},
+      files: [],
+      mounts: [],
+      health: { probe: isOwn ? { type: 'none' } : HEARTBEAT, intervalMs: 1000 },
+      drainMs: 10_000,
+      stopSignal: isOwn ? undefined : 'SIGTERM',
+      rollout: 'recreate',
+      phase: 10,
+      singleton: true,
+      brokerUser: isOwn ? 'admin' : 'worker',
+      usesStorage: true,
+      broker: undefined,
+    };
+  },
 });

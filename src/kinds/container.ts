@@ -13,10 +13,11 @@ export const container = defineKind({
       mounts: [],
       health: { probe: { type: 'none' }, intervalMs: 1000 },
       drainMs: 10_000,
+      stopSignal: undefined,
       rollout: settings.ports.length > 0 || writesVolume ? 'recreate' : 'start-first',
       phase: 10,
       singleton: false,
-      wantsBroker: true,
+      brokerUser: 'admin',
       usesStorage: false,
       broker: undefined,
     };

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { FileSpec, HealthProbe, MountSpec, RolloutStrategy } from '../core/state.ts';
+import type { BrokerUser, FileSpec, HealthProbe, MountSpec, RolloutStrategy } from '../core/state.ts';
 import { hostName, instanceName, strict } from './fields.ts';
 import { serviceShape, type ServiceSettings } from './service.ts';
 
@@ -20,10 +20,12 @@ export interface Traits {
   readonly mounts: readonly MountSpec[];
   readonly health: { readonly probe: HealthProbe; readonly intervalMs: number };
   readonly drainMs: number;
+  readonly stopSignal: string | undefined;
   readonly rollout: RolloutStrategy;
   readonly phase: number;
   readonly singleton: boolean;
-  readonly wantsBroker: boolean;
+  /** Whom it logs in to the broker as; undefined: it has no use for a broker. */
+  readonly brokerUser: BrokerUser | undefined;
   readonly usesStorage: boolean;
   /** Only of the kind that is a broker; `password` names a secret. */
   readonly broker: { readonly containerPort: number; readonly password: string | undefined } | undefined;
@@ -55,6 +57,11 @@ export function defineKind<const K extends string, const S extends ExtraShape>(s
     // The settings were parsed by this kind's schema: `kindOf` finds a kind by the `kind` that the schema read.
     expand: (settings: ServiceSettings, place: Place): Traits => spec.expand(settings as Settings<S>, place),
   };
+}
+
+/** Whether the config says what runs: then the kind knows nothing of it. */
+export function hasOwnCommand({ command, entrypoint }: ServiceSettings): boolean {
+  return command !== undefined || entrypoint !== undefined;
 }
 
 /** Settings of one host or one instance: a default here would hide what the service says. */

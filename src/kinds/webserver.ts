@@ -1,13 +1,17 @@
-import { defineKind } from './kind.ts';
+import { defineKind, hasOwnCommand } from './kind.ts';
+
+/** Where the runtime listens when nothing is published. */
+const RUNTIME_PORT = 8123;
 
 export const webserver = defineKind({
   kind: 'webserver',
   summary: 'answers HTTP requests',
   schema: {},
   expand: (settings) => {
-    const port = settings.ports[0]?.containerPort;
+    const isOwn = hasOwnCommand(settings);
+    const port = settings.ports[0]?.containerPort ?? (isOwn ? undefined : RUNTIME_PORT);
     return {
-      command: undefined,
+      command: ['python', '-m', 'cu', 'web'],
       env: port === undefined ? {} : { CU_PORT: String(port) },
       files: [],
       mounts: [],
@@ -16,10 +20,11 @@ export const webserver = defineKind({
         intervalMs: 200,
       },
       drainMs: 30_000,
+      stopSignal: isOwn ? undefined : 'SIGTERM',
       rollout: 'proxy',
       phase: 20,
       singleton: false,
-      wantsBroker: true,
+      brokerUser: isOwn ? 'admin' : 'web',
       usesStorage: true,
       broker: undefined,
     };

@@ -5,6 +5,7 @@ import { LABELS } from '../core/state.ts';
 import type { Desired, InstanceSpec, ObservedHost, TextPart } from '../core/state.ts';
 import { bindAddress } from './address.ts';
 import { createBody } from './body.ts';
+import { brokerPasswordOf } from './broker-password.ts';
 import type { Hashing, WantedImage } from './input.ts';
 import { specLabel } from './spec-label.ts';
 
@@ -36,6 +37,7 @@ export function bind(instance: InstanceSpec, scope: BindScope): ContainerSpec {
     files,
     uid,
     gid,
+    volumes: instance.mounts.flatMap((mount) => (mount.type === 'volume' && !mount.readOnly ? [mount.target] : [])),
     labels: {
       ...instance.labels,
       [LABELS.project]: scope.desired.project,
@@ -81,25 +83,27 @@ function userOf(
 
 function envOf(instance: InstanceSpec, scope: BindScope): ContainerSpec['env'] {
   return {
-    ...(wantsBroker(instance, scope.desired) ? brokerUrls(instance, scope) : {}),
+    ...brokerUrls(instance, scope),
     ...Object.fromEntries(instance.secrets.map((secret) => [secret.name, secret])),
     ...instance.env,
   };
 }
 
-/** Any container is told where the broker is; one that need not know goes without where the broker is not published. */
-function wantsBroker(instance: InstanceSpec, { broker }: Desired): boolean {
-  if (!instance.wantsBroker || broker === undefined) return false;
-  const isNear = instance.host === broker.host && instance.network === 'project';
-  return instance.kind !== 'container' || isNear || broker.published !== undefined;
-}
-
 /** On the broker's host through the project's network, elsewhere through the advertised address. */
 function brokerUrls(instance: InstanceSpec, scope: BindScope): ContainerSpec['env'] {
+  const { brokerUser: user } = instance;
+  if (user === undefined || !isBrokerInReach(instance, scope.desired)) return {};
   const at = brokerAddress(instance, scope);
-  const password = scope.brokerPassword.map(encodeURIComponent);
-  const url = (database: number): readonly (string | Secret)[] => ['redis://:', password, `@${at}/${database}`];
+  const password = brokerPasswordOf(user, scope.brokerPassword, scope.hashing).map(encodeURIComponent);
+  const url = (database: number): readonly (string | Secret)[] => [`redis://${user}:`, password, `@${at}/${database}`];
   return { CU_BROKER_URL: url(0), CU_RESULT_URL: url(1) };
+}
+
+/** Any container is told where the broker is; one that need not know goes without where the broker is not published. */
+function isBrokerInReach(instance: InstanceSpec, { broker }: Desired): boolean {
+  if (broker === undefined) return false;
+  const isNear = instance.host === broker.host && instance.network === 'project';
+  return instance.kind !== 'container' || isNear || broker.published !== undefined;
 }
 
 function brokerAddress(instance: InstanceSpec, scope: BindScope): string {
@@ -142,10 +146,5 @@ function filesOf(instance: InstanceSpec, scope: BindScope, uid: number | undefin
 
 function textOf(part: TextPart, scope: BindScope): string | Secret {
   if (typeof part === 'string' || part instanceof Secret) return part;
-  switch (part.type) {
-    case 'broker-password':
-      return scope.brokerPassword;
-    case 'broker-password-sha256':
-      return scope.brokerPassword.map(scope.hashing.sha256);
-  }
+  return brokerPasswordOf(part.user, scope.brokerPassword, scope.hashing).map(scope.hashing.sha256);
 }

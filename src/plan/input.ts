@@ -22,6 +22,7 @@ export interface Hashing {
   /** Stable over the order of keys; a Secret counts as its keyed digest. */
   readonly stable: (value: unknown, secretKey?: string) => string;
   readonly sha256: (text: string) => string;
+  readonly hmacSha256: (key: string, text: string) => string;
 }
 
 export interface PlanInput {

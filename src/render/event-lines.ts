@@ -1,5 +1,7 @@
 import type { CuEvent } from '../core/event.ts';
+import { hasEnded } from '../core/job.ts';
 import { clean, cleanLine } from './clean.ts';
+import { jobAccepted, jobLog, sentText } from './job-text.ts';
 import { planText } from './plan-text.ts';
 import { stepDone, stepFailed, stepPrefix, stepSkipped } from './step-text.ts';
 import type { Theme } from './theme.ts';
@@ -9,6 +11,7 @@ const KEPT_LINES = 20;
 /** Makes the function that says which lines an event leaves for good; it keeps each step's last output for its failure. */
 export function createEventLines(theme: Theme, verbose: boolean): (event: CuEvent) => readonly string[] {
   const kept = new Map<string, readonly string[]>();
+  const accepted = new Set<string>();
   const take = (id: string): readonly string[] => {
     const lines = kept.get(id) ?? [];
     kept.delete(id);
@@ -37,6 +40,14 @@ export function createEventLines(theme: Theme, verbose: boolean): (event: CuEven
       }
       case 'step-skipped':
         return [stepSkipped(event.node, event.why, theme)];
+      case 'job-changed':
+        if (accepted.has(event.job) || hasEnded(event.state)) return [];
+        accepted.add(event.job);
+        return [jobAccepted(event, theme)];
+      case 'job-log':
+        return linesOf(event.text).map((line) => jobLog(event, line, theme));
+      case 'transfer':
+        return event.isDone && event.direction === 'up' ? [sentText(event, theme)] : [];
       case 'host-unreachable':
         return [`${theme.name(event.host)} | ${theme.bad('unreachable')}: ${cleanLine(event.error.message)}`];
       case 'warning':

@@ -96,6 +96,9 @@ function summaryRow(event: CuEvent): string | undefined {
     case 'step-started':
     case 'step-progress':
     case 'step-output':
+    case 'job-changed':
+    case 'job-log':
+    case 'transfer':
     case 'host-unreachable':
     case 'warning':
     case 'debug':

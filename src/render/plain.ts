@@ -3,6 +3,9 @@ import { describeAction } from '../core/describe.ts';
 import { cleanLine } from './clean.ts';
 import { duration } from './duration.ts';
 import { createEventLines } from './event-lines.ts';
+import { createJobNews } from './job-news.ts';
+import { createLiveCalls } from './live-calls.ts';
+import { callText, jobChanged } from './job-text.ts';
 import type { Renderer } from './renderer.ts';
 import { stepPrefix, stepStarted } from './step-text.ts';
 import type { Theme } from './theme.ts';
@@ -21,16 +24,20 @@ const LONG: readonly ActionType[] = ['build-image', 'push-image', 'ship-image', 
 export function createPlainRenderer({ write, theme, verbose, now, heartbeatMs = 30_000 }: PlainOptions): Renderer {
   const eventLines = createEventLines(theme, verbose);
   const running = new Map<string, { readonly node: PlanNode; readonly startedAt: number }>();
+  const calls = createLiveCalls(now);
+  const isNews = createJobNews(now);
   let lastLineAt = now();
   const line = (text: string): void => {
     lastLineAt = now();
     write(`${text}\n`);
   };
   const heartbeat = setInterval(() => {
-    if (running.size === 0 || now() - lastLineAt < heartbeatMs) return;
-    line(
-      `still running: ${[...running.values()].map(({ node, startedAt }) => runningText(node, now() - startedAt)).join(', ')}`,
-    );
+    const texts = [
+      ...[...running.values()].map(({ node, startedAt }) => runningText(node, now() - startedAt)),
+      ...calls.all().map(({ event, ms }) => `${callText(event)} (${duration(ms)})`),
+    ];
+    if (texts.length === 0 || now() - lastLineAt < heartbeatMs) return;
+    line(`still running: ${texts.join(', ')}`);
   }, heartbeatMs);
   heartbeat.unref();
 
@@ -43,7 +50,10 @@ export function createPlainRenderer({ write, theme, verbose, now, heartbeatMs = 
       }
       if (event.type === 'step-progress' && verbose) line(`${stepPrefix(event.node, theme)} ${cleanLine(event.text)}`);
       if (event.type === 'step-done' || event.type === 'step-failed') running.delete(event.node.id);
-      for (const text of eventLines(event)) line(text);
+      const lines = eventLines(event);
+      calls.take(event);
+      if (event.type === 'job-changed' && isNews(event) && lines.length === 0) line(jobChanged(event, theme));
+      for (const text of lines) line(text);
     },
     pause() {},
     resume() {},

@@ -3,6 +3,8 @@ import { describeAction } from '../core/describe.ts';
 import { cleanLine } from './clean.ts';
 import { duration } from './duration.ts';
 import { createEventLines } from './event-lines.ts';
+import { liveCall } from './job-text.ts';
+import { createLiveCalls } from './live-calls.ts';
 import type { Renderer, RenderTarget } from './renderer.ts';
 import { truncate, width } from './table.ts';
 import type { Theme } from './theme.ts';
@@ -28,6 +30,7 @@ const REDRAW_MS = 100;
 export function createTtyRenderer({ target, theme, verbose, now, spin }: TtyOptions): Renderer {
   const eventLines = createEventLines(theme, verbose);
   const running = new Map<string, RunningStep>();
+  const calls = createLiveCalls(now);
   let waiting: string[] = [];
   let drawn = 0;
   let isPaused = false;
@@ -46,8 +49,11 @@ export function createTtyRenderer({ target, theme, verbose, now, spin }: TtyOpti
   };
   const tick = (): void => {
     if (isPaused) return;
-    if (running.size > 0 || drawn > 0 || waiting.length > 0)
-      draw(liveLines([...running.values()], target, now(), theme));
+    const live = [
+      ...liveLines([...running.values()], target, now(), theme),
+      ...calls.all().map(({ event, ms }) => liveCall(event, { columns: target.columns(), ms, theme })),
+    ];
+    if (live.length > 0 || drawn > 0 || waiting.length > 0) draw(live);
   };
   const timer = setInterval(tick, REDRAW_MS);
   timer.unref();
@@ -63,7 +69,8 @@ export function createTtyRenderer({ target, theme, verbose, now, spin }: TtyOpti
       if (event.type === 'step-done' || event.type === 'step-failed') running.delete(event.node.id);
       const lines = eventLines(event);
       waiting.push(...lines);
-      if (event.type === 'phase' || event.type === 'step-started' || lines.length > 0) endSpinner();
+      const isLive = calls.take(event) || event.type === 'step-started';
+      if (event.type === 'phase' || isLive || lines.length > 0) endSpinner();
       if (event.type === 'phase' && !isPaused && running.size === 0) {
         draw([]);
         stopSpinner = spin(cleanLine(event.text));
@@ -81,6 +88,7 @@ export function createTtyRenderer({ target, theme, verbose, now, spin }: TtyOpti
       clearInterval(timer);
       endSpinner();
       running.clear();
+      calls.clear();
       draw([]);
     },
   };

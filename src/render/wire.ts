@@ -29,6 +29,16 @@ export function wireEvent(event: CuEvent): object {
       };
     case 'step-skipped':
       return { v: 1, type: 'step-skipped', ...stepKey(event.node), why: event.why };
+    case 'job-changed': {
+      const { job, name, state, progress, message } = event;
+      return { v: 1, type: 'job', job, method: name, state, progress, message: clean(message) };
+    }
+    case 'job-log':
+      return { v: 1, type: 'job-log', job: event.job, method: event.name, text: clean(event.text) };
+    case 'transfer': {
+      const { direction, name, bytes, totalBytes, isDone } = event;
+      return { v: 1, type: 'transfer', direction, name, bytes, totalBytes, done: isDone };
+    }
     case 'host-unreachable':
       return { v: 1, type: 'host-unreachable', host: event.host, error: wireError(event.error) };
     case 'warning':

@@ -22,6 +22,39 @@ export async function makeArchive(files: readonly ArchiveFile[]): Promise<Uint8A
   return collect(packed);
 }
 
+/** A tar of one folder and nothing in or above it. */
+export async function makeFolderArchive(folder: Omit<ArchiveFile, 'content'>): Promise<Uint8Array> {
+  const packed = pack();
+  const { path, ...rest } = folder;
+  packed.entry({ ...rest, name: `${path.replace(/^\//, '')}/`, type: 'directory', mtime: new Date(0) });
+  packed.finalize();
+  return collect(packed);
+}
+
+export interface FolderFacts {
+  readonly uid: number;
+  readonly mode: number;
+  readonly isEmpty: boolean;
+}
+
+/** What the beginning of a tar of one folder says of it; of the rest, which may be big, nothing is read. */
+export async function readFolderFacts(body: Readable): Promise<FolderFacts | undefined> {
+  const entries = extract();
+  body.on('error', (error) => entries.destroy(error));
+  body.pipe(entries);
+  let facts: FolderFacts | undefined;
+  try {
+    for await (const { header } of entries) {
+      if (facts !== undefined) return { ...facts, isEmpty: false };
+      if (header.type !== 'directory') return undefined;
+      facts = { uid: header.uid ?? 0, mode: (header.mode ?? 0o755) & 0o7777, isEmpty: true };
+    }
+    return facts;
+  } finally {
+    body.destroy();
+  }
+}
+
 /** The regular files of a small tar, by path, as text. */
 export async function readArchive(body: Readable): Promise<ReadonlyMap<string, string>> {
   const files = new Map<string, string>();

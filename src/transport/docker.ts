@@ -154,7 +154,8 @@ export function createDocker(options: DockerOptions): Docker & { close(): void }
 
 type Allowing = DockerRequest & { readonly allow?: readonly number[] };
 
-function createAgent(open: () => Promise<Duplex>): Agent {
+/** An agent of node:http whose connections are streams that `open` makes. */
+export function createAgent(open: () => Promise<Duplex>): Agent {
   const agent = new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY });
   // Assigned, not overridden: @types/node does not know the asynchronous form that node:http supports.
   Object.assign(agent, {

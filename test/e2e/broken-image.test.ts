@@ -7,7 +7,7 @@ storage: none
 images: { app: { repository: e2e-fail-broken, build: { context: . } } }
 services:
   jobs: { kind: container, image: app, command: [sh, /jobs.sh], on: [host1, host2], drain: 2s }
-  site: { kind: webserver, image: app, on: [host1], ports: ["*:8601"], drain: 2s, health: { type: http, path: /healthz, timeout: 4s } }
+  site: { kind: webserver, image: app, command: [sh, /app.sh], on: [host1], ports: ["*:8601"], drain: 2s, health: { type: http, path: /healthz, timeout: 4s } }
 `;
 
 const DOCKERFILE = 'FROM busybox\nCOPY app.sh jobs.sh /\nCMD ["sh", "/app.sh"]\n';
@@ -108,7 +108,7 @@ test('a command that the image lacks leaves the old ones serving, with and witho
 
   await scenario.write(
     'cu.config.yaml',
-    config.replace('kind: webserver, image: app,', 'kind: webserver, image: app, command: [gunicornn],'),
+    config.replace('image: app, command: [sh, /app.sh]', 'image: app, command: [gunicornn]'),
   );
   const site = await scenario.cu('deploy');
 

@@ -8,7 +8,7 @@ images: { app: { repository: e2e-deploy, build: { context: . } } }
 services:
   broker: { kind: redis, on: [host1], ports: ["eth0:6401:6379"] }
   worker: { kind: worker, image: app, command: [sh, /app.sh], on: { host1: {}, host2: { instances: { small: {}, big: { memory: 64m } } }, host3: {} } }
-  site: { kind: webserver, image: app, on: [host1], ports: ["*:8401"] }
+  site: { kind: webserver, image: app, command: [sh, /app.sh], on: [host1], ports: ["*:8401"] }
 `;
 
 let scenario: Scenario;

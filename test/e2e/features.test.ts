@@ -73,7 +73,7 @@ test('the container finds its settings, its secrets and its mounts', async () =>
   const { stdout } = await scenario.cu('exec', 'full', '--', 'sh', '-c', script);
 
   const broker = scenario.testbed.hosts[0]?.name === 'host1' ? 'broker:6379' : '';
-  expect(stdout).toMatch(new RegExp(`^CU_BROKER_URL=redis://:[^@]+@${broker}/0$`, 'm'));
+  expect(stdout).toMatch(new RegExp(`^CU_BROKER_URL=redis://admin:[^@]+@${broker}/0$`, 'm'));
   expect(stdout).toContain('CU_HOST=host1\nCU_INSTANCE=1\nCU_PROJECT=e2e-main-feat');
   expect(stdout).toContain('API_TOKEN=s3cret-token');
   expect(stdout).toContain('s3cret-token\n400 1234 2345');

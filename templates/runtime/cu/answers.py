@@ -8,7 +8,7 @@ import mimetypes
 import re
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from . import codec
@@ -20,14 +20,18 @@ Headers = list[tuple[bytes, bytes]]
 SMALL_BYTES = 256 * 1024
 """Answers up to this size are kept ready to send; bigger ones are streamed from the storage."""
 KEPT_BYTES = 64 * 1024 * 1024
+KEPT_SECONDS = 60.0
 RAW_CODECS = frozenset({"file", "bytes", "npy"})
-# What a function returns may be HTML: a browser must neither guess that nor let it act as a page of this service.
-SAFE: Headers = [(b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"sandbox; default-src 'none'")]
+# What a function returns may be HTML: a browser must not guess that, nor let it act as a page of ours.
+SAFE: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"sandbox; default-src 'none'"),
+]
 
 
 @dataclass
 class Answer:
-    """A result ready to be sent: its `body`, or the `blob` that is streamed. `noted`: when its use was last recorded."""
+    """A result ready to be sent: its `body`, or the `blob` that is streamed."""
 
     media_type: str
     size: int
@@ -36,7 +40,6 @@ class Answer:
     blob: str
     name: str = ""
     expires: float | None = None
-    noted: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
         self.headers: Headers = [
@@ -54,7 +57,7 @@ def in_memory(body: bytes, media_type: str, name: str = "", expires: float | Non
 
 
 def disposition(name: str) -> bytes:
-    """Content-Disposition for a download (RFC 6266): a name without path or control characters, in UTF-8 if need be."""
+    """Content-Disposition of a download (RFC 6266): no path, no control characters, in UTF-8 if need be."""
     name = re.sub(r'[\x00-\x1f\x7f"\\]', "_", name.replace("\\", "/").rpartition("/")[2])[:200]
     plain = name.encode("ascii", "replace").decode().replace("?", "_")
     extended = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='', errors='replace')}"
@@ -64,8 +67,8 @@ def disposition(name: str) -> bytes:
 def answer_for(entry: Entry, serve: str, is_raw_wanted: bool, store: Store | RedisStore) -> Answer:
     """A result as HTTP sends it. Reads from the storage, so it runs in a thread.
 
-    `serve` is the function's: value (JSON, or bytes if the client prefers those), file, reference, or auto: whatever
-    is bytes already as bytes, everything else as JSON. Files that the answer names can be fetched from then on.
+    `serve` is the function's: value (JSON, or bytes if the client prefers those), file, reference, or auto:
+    bytes, files and arrays as bytes, the rest as JSON. Files that the answer names can then be fetched.
     """
     is_raw = serve == "file" or (entry.codec in RAW_CODECS and (serve == "auto" or is_raw_wanted))
     if entry.codec == "pickle" or serve == "reference" or (entry.codec == "file" and not is_raw):
@@ -105,29 +108,36 @@ def reference(entry: Entry, store: Store | RedisStore) -> Answer:
 
 
 def publish(store: Store | RedisStore, sha256: str, name: str) -> None:
-    """Count a blob as an upload: whoever was given its id may fetch it, and it is purged by the rules of uploads."""
-    if isinstance(store, Store) and not store.has_upload(sha256):
+    """Count a blob as an upload: whoever was given its id may fetch it, and it is purged as uploads are."""
+    if not isinstance(store, Store):
+        return
+    if not store.has_upload(sha256):
         store.record_upload(sha256, store.size(sha256) or 0, name)
+    store.used("uploads", sha256)
 
 
 def file_name(entry: Entry) -> str:
-    extension = mimetypes.guess_extension(entry.media_type) or {"application/x-npy": ".npy"}.get(entry.media_type, "")
-    return f"{entry.name.rpartition('.')[2]}{extension}"
+    known = ".npy" if entry.codec == "npy" else mimetypes.guess_extension(entry.media_type)
+    return f"{entry.name.rpartition('.')[2]}{known or ''}"
 
 
 class Answers:
-    """Small answers by the key of their call, ready to send; the least recently used go first."""
+    """Small answers by the key of their call, ready to send; the least recently used go first.
 
-    def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
+    Each is read anew from the storage after a minute, because it may have been purged or replaced there.
+    """
+
+    def __init__(self, most_bytes: int = KEPT_BYTES, most_seconds: float = KEPT_SECONDS) -> None:
         self.most_bytes = most_bytes
+        self.most_seconds = most_seconds
         self.bytes = 0
-        self._kept: OrderedDict[tuple[str, bool], Answer] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, bool], tuple[Answer, float]] = OrderedDict()
 
     def get(self, key: tuple[str, bool]) -> Answer | None:
-        answer = self._kept.get(key)
+        answer, until = self._kept.get(key, (None, 0.0))
         if answer is None:
             return None
-        if answer.expires is not None and answer.expires <= time.time():
+        if until <= time.time():
             self._remove(key)
             return None
         self._kept.move_to_end(key)
@@ -138,13 +148,14 @@ class Answers:
             return
         if key in self._kept:
             self._remove(key)
-        self._kept[key] = answer
+        until = time.time() + self.most_seconds
+        self._kept[key] = answer, until if answer.expires is None else min(until, answer.expires)
         self.bytes += cost(answer)
         while self.bytes > self.most_bytes:
             self._remove(next(iter(self._kept)))
 
     def _remove(self, key: tuple[str, bool]) -> None:
-        self.bytes -= cost(self._kept.pop(key))
+        self.bytes -= cost(self._kept.pop(key)[0])
 
 
 def cost(answer: Answer) -> int:

@@ -1,6 +1,6 @@
 """Redis and the storage as the event loop uses them: in threads, each with its own, and with a limit of time.
 
-So a Redis that hangs does not keep files from being served, and a hanging storage does not keep calls from being taken.
+So neither of them can hold up what needs only the other when it hangs.
 """
 
 from __future__ import annotations
@@ -25,25 +25,32 @@ STORAGE_SECONDS = 30.0
 
 
 class Backend:
-    """`store` is the shared storage, or with `storage: none` the small one in Redis."""
+    """One for a process."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.ledger = Ledger(
             settings.broker_url, settings.prefix, ttl_seconds=settings.job_ttl_seconds, patience_seconds=0.5
         )
-        self.store: Any = RedisStore(self.ledger)
+        self._store: Any = RedisStore(self.ledger)
         self.storage_trouble: str | None = None
         if settings.storage_url is not None:
             self.storage_trouble = f"the storage {settings.storage_url} is not attached yet"
         self._redis_threads = ThreadPoolExecutor(16, "redis")
         self._storage_threads = ThreadPoolExecutor(16, "storage")
 
+    @property
+    def store(self) -> Any:
+        """The shared storage, or the small one in Redis; Problem until it is attached."""
+        if self.storage_trouble is not None:
+            raise Problem(503, self.storage_trouble, headers=SOON)
+        return self._store
+
     async def attach(self) -> None:
         """Attach the storage, however long it takes: Redis knows which one is right, and may be away."""
         while self.storage_trouble is not None:
             try:
-                self.store = await in_thread(self._storage_threads, STORAGE_SECONDS, open_store, self)
+                self._store = await in_thread(self._storage_threads, STORAGE_SECONDS, open_store, self)
                 self.storage_trouble = None
             except (StorageError, RedisError, OSError) as error:
                 self.storage_trouble = f"the storage {self.settings.storage_url} cannot be used yet: {error}"
@@ -53,16 +60,15 @@ class Backend:
         return await in_thread(self._redis_threads, REDIS_SECONDS, step, *arguments)
 
     async def with_storage(self, step: Callable[..., T], *arguments: Any) -> T:
-        if self.storage_trouble is not None:
-            raise Problem(503, self.storage_trouble, headers=SOON)
-        if self.settings.storage_url is None:
+        if isinstance(self.store, RedisStore):
             return await self.with_redis(step, *arguments)
         try:
             return await in_thread(self._storage_threads, STORAGE_SECONDS, step, *arguments)
         except (TimeoutError, FileNotFoundError):
             raise
         except OSError as error:
-            raise StorageError(f"the storage {self.settings.storage_url} does not work: {error.strerror}") from error
+            what = f"the storage {self.settings.storage_url} does not work: {error.strerror}"
+            raise StorageError(what) from error
 
     def later(self, step: Callable[..., object], *arguments: Any) -> None:
         """Do something with the storage that nobody waits for."""
@@ -91,7 +97,9 @@ class Backend:
         self._storage_threads.shutdown(wait=False, cancel_futures=True)
 
 
-async def in_thread(threads: ThreadPoolExecutor, seconds: float, step: Callable[..., T], *arguments: Any) -> T:
+async def in_thread(
+    threads: ThreadPoolExecutor, seconds: float, step: Callable[..., T], *arguments: Any
+) -> T:
     """TimeoutError after `seconds`, though the thread goes on."""
     async with asyncio.timeout(seconds):
         return await asyncio.get_running_loop().run_in_executor(threads, step, *arguments)
@@ -100,7 +108,10 @@ async def in_thread(threads: ThreadPoolExecutor, seconds: float, step: Callable[
 def open_store(backend: Backend) -> Store:
     settings = backend.settings
     store = Store(
-        str(settings.storage_url), settings.namespace, cache_dir=settings.cache_dir, cache_bytes=settings.cache_bytes
+        str(settings.storage_url),
+        settings.namespace,
+        cache_dir=settings.cache_dir,
+        cache_bytes=settings.cache_bytes,
     )
     attach_storage(store, backend.ledger)
     return store

@@ -52,9 +52,9 @@ def job_response(job: Job, status: int, headers: Mapping[str, str] | None = None
 
 
 async def event_stream(waiters: Waiters, id_: str, number: int) -> AsyncIterator[bytes]:
-    """Server-sent events (HTML standard, 9.2): what changes of a job, and a comment when nothing does for long.
+    """Server-sent events (HTML standard, 9.2): what changes of a job, and a comment when nothing does.
 
-    The first event is the state as it is, so whoever comes back has missed nothing; `number` is the id of that event.
+    The first event, with the id `number`, is the state as it is, so whoever comes back has not missed it.
     """
     state, said, sent = "", (0.0, ""), time.monotonic()
     yield b"retry: 1000\n\n"

@@ -95,7 +95,7 @@ end
 
 -- One part less to wait for; `key` is where its result lies, when other code than planned computed it.
 local function part_done(parent, planned, key)
-  if key ~= planned then redis.call('HSET', job(parent), 'as:' .. planned, key) end
+  if key ~= planned then redis.call('HSET', job(parent), 'moved', 1, 'as:' .. planned, key) end
   if redis.call('HINCRBY', job(parent), 'waits', -1) <= 0 and get(parent, 'state') == 'waiting' then
     redis.call('DEL', P .. 'down:' .. parent)
     enqueue(parent)
@@ -108,7 +108,7 @@ local function wait_for(id, parts, ttl)
   for _, part in ipairs(parts) do
     local state, key, result = unpack(redis.call('HMGET', job(part), 'state', 'key', 'result'))
     if state == 'done' then
-      if result ~= key then redis.call('HSET', job(id), 'as:' .. key, result) end
+      if result ~= key then redis.call('HSET', job(id), 'moved', 1, 'as:' .. key, result) end
     elseif state and ENDED[state] then
       redis.call('HSET', job(id), 'waits', 1)
       move(id, 'waiting')
@@ -155,4 +155,88 @@ local function lose(id, max_lost, ttl)
     redis.call('HINCRBY', job(id), 'fence', 1)
     enqueue(id)
   end
+end
+
+-- A lease on a queued job: its id, its fields, and where moved results lie; or a word that says why not.
+local function claim(id, node, lease, offered, max_lost, ttl)
+  local state = get(id, 'state')
+  if state == 'running' and number(id, 'lease') < now then
+    lose(id, max_lost, ttl)
+    state = get(id, 'state')
+  end
+  if state ~= 'queued' then return state or 'gone' end
+  if number(id, 'next') > now then
+    redis.call('ZADD', P .. 'due', number(id, 'next'), id)
+    return 'later'
+  end
+  local resources, limits = unpack(redis.call('HMGET', job(id), 'resources', 'limits'))
+  if resources ~= '{}' or limits ~= '{}' then
+    local used, room = {}, true
+    for _, held in ipairs(redis.call('HVALS', P .. 'use:' .. node)) do
+      for name, amount in pairs(cjson.decode(held)) do used[name] = (used[name] or 0) + amount end
+    end
+    local offers = cjson.decode(offered)
+    for name, amount in pairs(cjson.decode(resources)) do
+      if (used[name] or 0) + amount > (offers[name] or 0) then room = false end
+    end
+    for name, most in pairs(cjson.decode(limits)) do
+      if redis.call('ZCARD', P .. 'lim:' .. name) >= most then room = false end
+    end
+    if not room then
+      redis.call('ZADD', P .. 'parked', 'NX', now, id)
+      redis.call('ZADD', P .. 'due', now + 2, id)
+      return 'no room'
+    end
+    redis.call('HSET', P .. 'use:' .. node, id, resources)
+    for name in pairs(cjson.decode(limits)) do redis.call('ZADD', P .. 'lim:' .. name, now, id) end
+  end
+  redis.call('ZREM', P .. 'parked', id)
+  redis.call('HINCRBY', job(id), 'fence', 1)
+  redis.call('HINCRBY', job(id), 'attempts', 1)
+  redis.call('HSETNX', job(id), 'started', now)
+  redis.call('HSET', job(id), 'node', node, 'lease', now + lease)
+  redis.call('ZADD', P .. 'due', now + lease, id)
+  move(id, 'running')
+  local fields = redis.call('HMGET', job(id), 'fence', 'name', 'version', 'key', 'args', 'attempts', 'timeout', 'then')
+  local moved = {}
+  if get(id, 'moved') then moved = redis.call('HGETALL', job(id)) end
+  return {id, fields, moved}
+end
+
+-- Pops hints as Celery would, the most urgent first, until one leads to a claim. ARGV[first] is the node; the queues
+-- follow after ttl, up to ARGV[last].
+local function take(first, last)
+  for _, step in ipairs({'', '\6\0223', '\6\0226', '\6\0229'}) do
+    for i = first + 5, last or #ARGV do
+      local list = P .. 'mq:' .. ARGV[i] .. step
+      for _ = 1, 20 do
+        local message = redis.call('RPOP', list)
+        if not message then break end
+        local id = cjson.decode(message).headers.id
+        if get(id, 'timeout') ~= '' and get(id, 'timeout') then
+          -- Only a message that goes through Celery has its time limit enforced.
+          redis.call('RPUSH', list, message)
+          return false
+        end
+        local found = claim(id, ARGV[first], ARGV[first + 1], ARGV[first + 2], ARGV[first + 3], ARGV[first + 4])
+        if type(found) == 'table' then return found end
+      end
+    end
+  end
+  return false
+end
+
+local function finish(id, fence, key, ttl)
+  if get(id, 'state') == 'done' and get(id, 'fence') == fence then return 1 end
+  if not holds(id, fence) then return 0 end
+  free(id)
+  forget(id)
+  redis.call('HSET', job(id), 'result', key, 'finished', now, 'progress', 1)
+  redis.call('HDEL', job(id), 'args', 'then')
+  move(id, 'done')
+  local planned, top = unpack(redis.call('HMGET', job(id), 'key', 'top'))
+  for _, parent in ipairs(redis.call('SMEMBERS', P .. 'up:' .. id)) do part_done(parent, planned, key) end
+  redis.call('DEL', P .. 'up:' .. id)
+  if top == '1' or key ~= planned then redis.call('EXPIRE', job(id), ttl) else redis.call('DEL', job(id)) end
+  return 1
 end

@@ -55,47 +55,15 @@ for i = 5, #ARGV do parts[#parts + 1] = ARGV[i] end
 wait_for(ARGV[1], parts, tonumber(ARGV[3]))
 return 1""",
     # ARGV: id, node, lease seconds, offers, max_lost, ttl. A string says why not.
-    "claim": """
-local id, node = ARGV[1], ARGV[2]
-local state = get(id, 'state')
-if state == 'running' and number(id, 'lease') < now then
-  lose(id, ARGV[5], ARGV[6])
-  state = get(id, 'state')
-end
-if state ~= 'queued' then return state or 'gone' end
-if number(id, 'next') > now then
-  redis.call('ZADD', P .. 'due', number(id, 'next'), id)
-  return 'later'
-end
-local resources, limits = get(id, 'resources'), get(id, 'limits')
-if resources ~= '{}' or limits ~= '{}' then
-  local used, room = {}, true
-  for _, held in ipairs(redis.call('HVALS', P .. 'use:' .. node)) do
-    for name, amount in pairs(cjson.decode(held)) do used[name] = (used[name] or 0) + amount end
-  end
-  local offers = cjson.decode(ARGV[4])
-  for name, amount in pairs(cjson.decode(resources)) do
-    if (used[name] or 0) + amount > (offers[name] or 0) then room = false end
-  end
-  for name, most in pairs(cjson.decode(limits)) do
-    if redis.call('ZCARD', P .. 'lim:' .. name) >= most then room = false end
-  end
-  if not room then
-    redis.call('ZADD', P .. 'parked', 'NX', now, id)
-    redis.call('ZADD', P .. 'due', now + 2, id)
-    return 'no room'
-  end
-  redis.call('HSET', P .. 'use:' .. node, id, resources)
-  for name in pairs(cjson.decode(limits)) do redis.call('ZADD', P .. 'lim:' .. name, now, id) end
-end
-redis.call('ZREM', P .. 'parked', id)
-redis.call('HINCRBY', job(id), 'fence', 1)
-redis.call('HINCRBY', job(id), 'attempts', 1)
-redis.call('HSETNX', job(id), 'started', now)
-redis.call('HSET', job(id), 'node', node, 'lease', now + ARGV[3])
-redis.call('ZADD', P .. 'due', now + ARGV[3], id)
-move(id, 'running')
-return redis.call('HGETALL', job(id))""",
+    "claim": "return claim(ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6])",
+    # ARGV: node, lease seconds, offers, max_lost, ttl, queues...: the next hint, as a worker's main process would take it
+    "take": "return take(1)",
+    # ARGV: as for take, without queues when no more is wanted; at the end id, fence, key of the result, ttl
+    "finish": """
+local last = #ARGV
+local ok = finish(ARGV[last - 3], ARGV[last - 2], ARGV[last - 1], ARGV[last])
+if last == 9 then return {ok, false} end
+return {ok, take(1, last - 4)}""",
     # ARGV: lease seconds, then id and fence in turn. Returns the ids that are no longer held.
     "renew": """
 local gone = {}
@@ -108,21 +76,6 @@ for i = 2, #ARGV, 2 do
   end
 end
 return gone""",
-    # ARGV: id, fence, key of the result, ttl. Again with the same fence is fine: the first answer may have been lost.
-    "finish": """
-local id, fence, key = ARGV[1], ARGV[2], ARGV[3]
-if get(id, 'state') == 'done' and get(id, 'fence') == fence then return 1 end
-if not holds(id, fence) then return 0 end
-free(id)
-forget(id)
-redis.call('HSET', job(id), 'result', key, 'finished', now, 'progress', 1)
-redis.call('HDEL', job(id), 'args', 'then')
-move(id, 'done')
-local planned = get(id, 'key')
-for _, parent in ipairs(redis.call('SMEMBERS', P .. 'up:' .. id)) do part_done(parent, planned, key) end
-redis.call('DEL', P .. 'up:' .. id)
-if get(id, 'top') == '1' or key ~= planned then redis.call('EXPIRE', job(id), ARGV[4]) else redis.call('DEL', job(id)) end
-return 1""",
     # ARGV: id, fence, error, delay of a retry in seconds (negative: none), ttl
     "fail": """
 local id = ARGV[1]
@@ -290,6 +243,7 @@ class Claim:
     """What a planned `@call` has to put together from its parts; None before it is planned."""
     moved: Mapping[str, str]
     """Results that lie under another key than planned, because newer code computed them."""
+    has_timeout: bool
 
 
 @dataclass(frozen=True)
@@ -359,34 +313,37 @@ class Ledger:
 
     def claim(self, id_: str, node: str, offers: Mapping[str, float]) -> Claim | str:
         """Take a lease on a queued job, or say why not: its state, `later`, `no room` or `gone`."""
-        found = self._run(
-            "claim", id_, node, self.lease_seconds, json.dumps(dict(offers)), self.max_lost, DEAD_TTL_SECONDS
-        )
-        if isinstance(found, bytes):
-            return found.decode()
-        fields = dict(zip(found[::2], found[1::2], strict=True))
-        return Claim(
-            id=id_,
-            fence=int(fields[b"fence"]),
-            name=fields[b"name"].decode(),
-            version=fields[b"version"].decode(),
-            key=fields[b"key"].decode(),
-            arguments=fields[b"args"],
-            attempt=int(fields[b"attempts"]),
-            continuation=fields.get(b"then"),
-            moved={
-                name[3:].decode(): value.decode() for name, value in fields.items() if name.startswith(b"as:")
-            },
-        )
+        found = self._run("claim", id_, *self._claimant(node, offers))
+        return found.decode() if isinstance(found, bytes) else read_claim(found)
+
+    def take(self, node: str, offers: Mapping[str, float], queues: Sequence[str]) -> Claim | None:
+        """Claim the next job of these queues without Celery, unless it has a timeout, which only Celery can enforce."""
+        found = self._run("take", *self._claimant(node, offers), *queues)
+        return None if found is None else read_claim(found)
+
+    def _claimant(self, node: str, offers: Mapping[str, float]) -> tuple[object, ...]:
+        return node, self.lease_seconds, json.dumps(dict(offers)), self.max_lost, DEAD_TTL_SECONDS
 
     def renew(self, held: Iterable[tuple[str, int]]) -> set[str]:
         """Prolong leases; returns the jobs that are no longer held (cancelled, or given to another)."""
         flat = [part for pair in held for part in pair]
         return {id_.decode() for id_ in self._run("renew", self.lease_seconds, *flat)} if flat else set()
 
-    def finish(self, claim: Claim, result_key: str) -> bool:
-        """Mark as done; the result is in the storage already. False: the lease was lost, nothing changed."""
-        return bool(self._run("finish", claim.id, claim.fence, result_key, self.ttl_seconds))
+    def finish(
+        self,
+        claim: Claim,
+        result_key: str,
+        node: str = "",
+        offers: Mapping[str, float] | None = None,
+        queues: Sequence[str] = (),
+    ) -> tuple[bool, Claim | None]:
+        """Mark as done, and claim the next job of `queues` in the same step; the result is in the storage already.
+
+        False: the lease was lost, nothing changed. Again with the same claim is fine: the first answer may have got lost.
+        """
+        taken = self._claimant(node, offers or {})
+        done, found = self._run("finish", *taken, *queues, claim.id, claim.fence, result_key, self.ttl_seconds)
+        return bool(done), None if found is None else read_claim(found)
 
     def fail(self, claim: Claim, error: Mapping[str, object], retry_in: float | None) -> str:
         """`queued` when it will be tried again, `failed`, or `lost` when the lease was lost."""
@@ -467,6 +424,24 @@ class Ledger:
 
     def _run(self, script: str, *arguments: object) -> Any:
         return self._scripts[script](keys=[self.prefix], args=list(arguments))
+
+
+def read_claim(found: Sequence[Any]) -> Claim:
+    id_, fields, pairs = found
+    fence, name, version, key, arguments, attempts, timeout, continuation = fields
+    moved = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    return Claim(
+        id=id_.decode(),
+        fence=int(fence),
+        name=name.decode(),
+        version=version.decode(),
+        key=key.decode(),
+        arguments=arguments,
+        attempt=int(attempts),
+        continuation=continuation,
+        moved={field[3:].decode(): value.decode() for field, value in moved.items() if field.startswith(b"as:")},
+        has_timeout=timeout != b"",
+    )
 
 
 def read_job(id_: str, fields: Mapping[str, bytes]) -> Job:

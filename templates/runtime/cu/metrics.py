@@ -20,7 +20,9 @@ class Metrics:
         calls = Counter("cu_calls", "Calls by how they were answered", ["outcome"], registry=registry)
         self.hits, self.misses, self.joined = (calls.labels(outcome) for outcome in ("hit", "miss", "joined"))
         self.jobs = Gauge("cu_jobs", "Jobs by state; done ones since ever", ["state"], registry=registry)
-        self.oldest = Gauge("cu_queue_age_seconds", "Time in the queue of the job that waits longest", registry=registry)
+        self.oldest = Gauge(
+            "cu_queue_age_seconds", "Time in the queue of the job that waits longest", registry=registry
+        )
         self.is_queue_up = Gauge("cu_queue_up", "1 when Redis answers", registry=registry)
         self.waiting = Gauge("cu_waiting_clients", "Requests that wait for a job", registry=registry)
         self.kept = Gauge("cu_answers_bytes", "Answers kept in memory, ready to send", registry=registry)
@@ -33,7 +35,9 @@ class Metrics:
         counter.inc()
         self.seconds.observe(seconds)
 
-    def response(self, jobs: Mapping[str, int], oldest_seconds: float, waiting: int, kept_bytes: int) -> Response:
+    def response(
+        self, jobs: Mapping[str, int], oldest_seconds: float, waiting: int, kept_bytes: int
+    ) -> Response:
         """`jobs` is empty when Redis does not answer."""
         self.is_queue_up.set(bool(jobs))
         for state, count in jobs.items():

@@ -1,4 +1,4 @@
-"""What the service offers, for people and programs: the list of calls, and OpenAPI 3.1 made from the manifest."""
+"""What the service offers, made from the manifest: the list of calls, and an OpenAPI 3.1 document."""
 
 from __future__ import annotations
 
@@ -56,10 +56,9 @@ def list_calls(manifest: Manifest) -> dict[str, Any]:
             "returns": function.returns,
             "parameters": [describe(parameter) for parameter in function.parameters],
         }
-        for function in manifest.functions.values()
-        if function.public
+        for function in manifest.public
     ]
-    return {"title": manifest.title, "calls": calls}
+    return {"title": manifest.title, "description": manifest.description, "calls": calls}
 
 
 def describe(parameter: Parameter) -> dict[str, Any]:
@@ -75,12 +74,12 @@ def describe(parameter: Parameter) -> dict[str, Any]:
 
 def openapi(manifest: Manifest) -> dict[str, Any]:
     """The OpenAPI document: a path for each public function, then the routes of jobs and files."""
-    public = [function for function in manifest.functions.values() if function.public]
+    calls = {f"/v1/call/{function.name}": {"post": operation(function)} for function in manifest.public}
     return {
         "openapi": "3.1.0",
-        "info": {"title": manifest.title, "version": "1"},
+        "info": {"title": manifest.title, "description": manifest.description, "version": "1"},
         "security": [{"bearer": []}],
-        "paths": {**{f"/v1/call/{function.name}": {"post": operation(function)} for function in public}, **ROUTES},
+        "paths": {**calls, **ROUTES},
         "components": {
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
             "schemas": {"Job": JOB, "Problem": PROBLEM, "File": FILE_REFERENCE},
@@ -139,8 +138,9 @@ def result_content(function: Function) -> dict[str, Any]:
 
 
 def answer(description: str, schema: str) -> dict[str, Any]:
-    media = "application/problem+json" if schema == "Problem" else "application/json"
-    return {"description": description, "content": {media: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}}
+    media_type = "application/problem+json" if schema == "Problem" else "application/json"
+    content = {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"description": description, "content": content}
 
 
 PROBLEMS = {
@@ -191,7 +191,9 @@ CONTENT = {"description": "The bytes", "content": {"application/octet-stream": {
 UPLOAD = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": BINARY}}}}
 
 ROUTES: dict[str, Any] = {
-    "/v1/calls": {"get": route("The public functions", {"200": {"description": "Names, arguments and help"}})},
+    "/v1/calls": {
+        "get": route("The public functions", {"200": {"description": "Names, arguments and help"}})
+    },
     "/v1/jobs": {
         "get": route(
             "Jobs in a state (scope admin)",
@@ -201,14 +203,19 @@ ROUTES: dict[str, Any] = {
     },
     "/v1/jobs/{id}": {
         "parameters": [ID],
-        "get": route("A job", {"200": answer("As it is now", "Job"), **problems(401, 404)}, parameters=[WAIT]),
+        "get": route(
+            "A job", {"200": answer("As it is now", "Job"), **problems(401, 404)}, parameters=[WAIT]
+        ),
         "delete": route("Cancel", {"200": answer("Cancelled", "Job"), **problems(401, 404, 409)}),
     },
     "/v1/jobs/{id}/events": {
         "parameters": [ID],
         "get": route(
             "Follow a job: events `state`, `progress` and `log`, until it ends",
-            {"200": {"description": "Server-sent events", "content": {"text/event-stream": {}}}, **problems(404)},
+            {
+                "200": {"description": "Server-sent events", "content": {"text/event-stream": {}}},
+                **problems(404),
+            },
         ),
     },
     "/v1/jobs/{id}/result": {
@@ -217,14 +224,22 @@ ROUTES: dict[str, Any] = {
     },
     "/v1/jobs/{id}/retry": {
         "parameters": [ID],
-        "post": route("Queue a dead or failed job anew (scope admin)", {"200": answer("Queued", "Job"), **problems(409)}),
+        "post": route(
+            "Queue a dead or failed job anew (scope admin)", {"200": answer("Queued", "Job"), **problems(409)}
+        ),
     },
-    "/v1/files": {"post": route("Upload a file", {"201": answer("Stored", "File"), **problems(401, 413)}, **UPLOAD)},
+    "/v1/files": {
+        "post": route("Upload a file", {"201": answer("Stored", "File"), **problems(401, 413)}, **UPLOAD)
+    },
     "/v1/files/{sha256}": {
         "parameters": [SHA256],
         "put": route(
             "Upload a file whose SHA-256 is known",
-            {"201": answer("Stored", "File"), "200": answer("It was there", "File"), **problems(401, 413, 422)},
+            {
+                "201": answer("Stored", "File"),
+                "200": answer("It was there", "File"),
+                **problems(401, 413, 422),
+            },
             **UPLOAD,
         ),
         "head": route("Whether it is there", {"200": {"description": "It is"}, **problems(404)}),

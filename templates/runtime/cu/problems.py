@@ -37,7 +37,7 @@ class Problem(Exception):
 
 
 def as_problem(error: BaseException) -> Problem | None:
-    """What a client is told of an error; None for a bug, of which it learns nothing but the id of its request."""
+    """What a client is told of an error; None for a bug, of which it learns only the id of its request."""
     match error:
         case Problem():
             return error
@@ -51,7 +51,8 @@ def as_problem(error: BaseException) -> Problem | None:
         case MissingPart():
             return Problem(410, str(error))
         case RedisError() | TimeoutError():
-            return Problem(503, "the queue or the storage does not answer: nothing was lost, try again", headers=SOON)
+            what = "the queue or the storage does not answer: nothing was lost, try again"
+            return Problem(503, what, headers=SOON)
         case _:
             return None
 

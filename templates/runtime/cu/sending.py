@@ -18,10 +18,15 @@ CHUNK_BYTES = 256 * 1024
 
 
 class Sending:
-    """A response made of an answer; with `asked`, the headers of a GET or HEAD, it may be a part or nothing."""
+    """A response made of an answer; with the headers that a GET `asked` with, it may be a part or nothing."""
 
     def __init__(
-        self, backend: Backend, answer: Answer, *, extra: Headers | None = None, asked: Mapping[bytes, bytes] | None = None
+        self,
+        backend: Backend,
+        answer: Answer,
+        *,
+        extra: Headers | None = None,
+        asked: Mapping[bytes, bytes] | None = None,
     ) -> None:
         self.backend = backend
         self.answer = answer
@@ -33,9 +38,9 @@ class Sending:
         status, span, extra = select(answer, scope["method"], self.asked)
         headers = [*answer.headers, *extra, *self.extra]
         if answer.body is not None or not span or scope["method"] == "HEAD":
-            body = b"" if answer.body is None or scope["method"] == "HEAD" else answer.body[span.start : span.stop]
+            body = answer.body if scope["method"] != "HEAD" else None
             await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+            await send({"type": "http.response.body", "body": (body or b"")[span.start : span.stop]})
             return
         try:
             stream = await self.backend.with_storage(self.backend.store.open, answer.blob)
@@ -71,9 +76,8 @@ def select(answer: Answer, method: str, asked: Mapping[bytes, bytes]) -> tuple[i
     if method == "GET" and asked.get(b"if-range", etag.encode()) == etag.encode():
         wanted = read_range(asked.get(b"range", b"").decode("latin-1"), answer.size)
     if wanted == "bad":
-        raise Problem(
-            416, f"the range lies outside of {answer.size} bytes", headers={"content-range": f"bytes */{answer.size}"}
-        )
+        what = f"the range lies outside of {answer.size} bytes"
+        raise Problem(416, what, headers={"content-range": f"bytes */{answer.size}"})
     if wanted is None:
         return 200, whole, [(b"content-length", str(answer.size).encode())]
     span = f"bytes {wanted.start}-{wanted.stop - 1}/{answer.size}"
@@ -82,7 +86,7 @@ def select(answer: Answer, method: str, asked: Mapping[bytes, bytes]) -> tuple[i
 
 def read_range(text: str, size: int) -> range | Literal["bad"] | None:
     """`bytes=2-5`, `bytes=2-`, `bytes=-5`. None: not a single range of bytes, which counts as none at all."""
-    match = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", text)
+    match = re.fullmatch(r"bytes=([0-9]{0,18})-([0-9]{0,18})", text)
     if match is None or match[0] == "bytes=-":
         return None
     first, last = match[1], match[2]

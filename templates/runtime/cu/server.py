@@ -13,10 +13,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEAD_BYTES = 64 * 1024
 STOP_SECONDS = 30
 KEEP_ALIVE_SECONDS = 75
+TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 def run(app: Any, host: str, port: int, on_stop: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT; what is in flight then has STOP_SECONDS to end. `on_stop` ends the waits."""
+    """Serve until SIGTERM or SIGINT; `on_stop` ends the waits, anything else in flight has STOP_SECONDS."""
     config = uvicorn.Config(
         app,
         host=host,
@@ -65,5 +66,5 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.is_in_head:
             self.head_bytes += len(data)
             if self.head_bytes > HEAD_BYTES and not self.transport.is_closing():
-                self.transport.write(b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n")
+                self.transport.write(TOO_LARGE)
                 self.transport.close()

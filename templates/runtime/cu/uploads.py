@@ -27,7 +27,7 @@ FORM_OVERHEAD_BYTES = 1 << 20
 
 
 async def batches(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> AsyncIterator[bytes]:
-    """The body in pieces of about BATCH_BYTES, so that each is worth the hop to a thread. 413 beyond `limit` bytes."""
+    """The body in pieces that are worth the hop to a thread; Problem 413 beyond `limit` bytes."""
     length = headers.get(b"content-length", b"")
     total = int(length) if length.isdigit() else 0
     if total > limit:
@@ -67,10 +67,10 @@ def read_object(body: bytes) -> dict[str, object]:
 
 
 def check_depth(value: object) -> None:
-    level: list[Any] = [value]
+    level: list[Any] = [value] if isinstance(value, list | dict) else []
     for _ in range(MOST_DEPTH):
-        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, (list, dict))]
-        level = [child for items in inner for child in items if isinstance(child, (list, dict))]
+        inner = [item.values() if isinstance(item, dict) else item for item in level]
+        level = [child for items in inner for child in items if isinstance(child, list | dict)]
         if not level:
             return
     raise ValueError(f"it is nested more than {MOST_DEPTH} levels deep")
@@ -156,7 +156,7 @@ class Form:
             return
         self._text_bytes += end - start
         if self._text_bytes > JSON_BYTES:
-            raise Problem(413, f"the parts that are not files are larger than {JSON_BYTES} bytes; send a file")
+            raise Problem(413, f"the parts that are not files are larger than {JSON_BYTES} bytes")
         self._text += data[start:end]
 
     def _end_part(self) -> None:
@@ -174,7 +174,7 @@ class Form:
 
 
 def read_text(text: str, schema: Mapping[str, Any]) -> object:
-    """A part of a form: JSON if it is, else the text; where text is asked for, `1` and `true` are text too."""
+    """A part of a form: JSON if it is, else the text; where text is asked for, `1` is text too."""
     try:
         value = decode_json(text)
         check_depth(value)
@@ -201,7 +201,7 @@ async def receive_form(backend: Backend, receive: Receive, headers: Mapping[byte
 async def receive_file(
     backend: Backend, receive: Receive, headers: Mapping[bytes, bytes], expected: str | None = None
 ) -> File:
-    """Stream a body into the storage while it is hashed; nothing stays of it unless its SHA-256 is the expected."""
+    """Stream a body into the storage while it is hashed; nothing stays unless its SHA-256 is as expected."""
     backend.need_files()
     limit = backend.settings.max_upload_bytes
     stack = ExitStack()

@@ -1,4 +1,4 @@
-"""Who waits for which job in this process. One Redis subscription wakes them all, and a wait takes no thread."""
+"""Who waits for which job. One Redis subscription of the process wakes them all; a wait takes no thread."""
 
 from __future__ import annotations
 
@@ -91,19 +91,20 @@ class Waiters:
         """Hear the ledger's events while somebody waits; connects anew when Redis was away."""
         while True:
             await self.wanted.wait()
-            with contextlib.suppress(RedisError, OSError, asyncio.IncompleteReadError):
-                client = redis.asyncio.Redis.from_url(self.url, socket_connect_timeout=2, health_check_interval=5)
+            try:
+                client = redis.asyncio.Redis.from_url(
+                    self.url, socket_connect_timeout=2, health_check_interval=5
+                )
                 async with client, client.pubsub(ignore_subscribe_messages=True) as subscription:
-                    await subscription.subscribe(self.channel)
-                    await subscription.get_message(timeout=2)
-                    # What happened before the subscription stood was not heard.
-                    self._reread(self.queues)
                     await self._hear(subscription)
-                    self.wanted.clear()
-                    continue
-            await asyncio.sleep(0.5)
+            except (RedisError, OSError):
+                await asyncio.sleep(0.5)
 
     async def _hear(self, subscription: Any) -> None:
+        await subscription.subscribe(self.channel)
+        await subscription.get_message(timeout=2)
+        # What happened before the subscription stood was not heard.
+        self._reread(self.queues)
         idle_since = time.monotonic()
         while self.queues or time.monotonic() - idle_since < LISTEN_ON_SECONDS:
             if self.queues:
@@ -117,6 +118,7 @@ class Waiters:
                 self._reread({id_} & self.queues.keys())
             else:
                 self._tell(id_, event)
+        self.wanted.clear()
 
     def _reread(self, ids: Iterable[str]) -> None:
         self.stale.update(ids)
@@ -124,7 +126,7 @@ class Waiters:
             self.woken.set()
 
     async def _refresh(self) -> None:
-        """Read again what changed at once, and everything that is waited for now and then: events can get lost."""
+        """Read what changed at once, and now and then everything that is waited for: events can get lost."""
         while True:
             try:
                 async with asyncio.timeout(READ_AGAIN_SECONDS):

@@ -1,4 +1,4 @@
-"""The webserver: calls, jobs and files over HTTP. It knows the functions from the manifest and never imports them.
+"""The webserver: calls, jobs and files over HTTP. It knows functions by the manifest, and never imports them.
 
 A call whose result is cached is answered here without a worker, and mostly without Redis and storage too.
 """
@@ -32,7 +32,7 @@ from .backend import Backend
 from .codec import File
 from .config import ConfigError, Settings
 from .jobs import event_stream, job_response, public_error, view
-from .ledger import ENDED, STATES, Job, NewJob
+from .ledger import ENDED, STATES, Job, NewJob, Submitted
 from .log import line, set_up_logging
 from .manifest import ArgumentErrors, Function, load_manifest
 from .metrics import Metrics
@@ -43,10 +43,13 @@ from .uploads import JSON_BYTES, batches, bind_form, bind_json, receive_file, re
 from .waiting import Waiters
 
 MOST_WAIT_SECONDS = 60.0
-USED_AGAIN_SECONDS = 3600.0
 LARGE_BODY_BYTES = 32 * 1024
 BUG = Problem(500, "something went wrong here: the log has more, under the id of this request")
-PAGES = {"": ("index.html", "text/html"), "/app.js": ("app.js", "text/javascript"), "/style.css": ("style.css", "text/css")}
+PAGES = {
+    "/docs": ("index.html", "text/html"),
+    "/docs/app.js": ("app.js", "text/javascript"),
+    "/docs/style.css": ("style.css", "text/css"),
+}
 PAGE_HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -71,7 +74,7 @@ def create_app(settings: Settings) -> Web:
     """The ASGI application; ConfigError when it would let strangers in."""
     if not settings.tokens and not is_loopback(settings.host):
         raise ConfigError(
-            f"the webserver listens on {settings.host} without any token, so anybody could call the functions: "
+            f"the webserver listens on {settings.host} without any token, so anybody could call it: "
             "put API_TOKEN=$(openssl rand -hex 32) into .cu/secrets.env, or set CU_LISTEN=127.0.0.1"
         )
     return Web(settings)
@@ -117,7 +120,7 @@ class Web:
             Route("/readyz", self.readyz),
             Route("/metrics", self.show_metrics),
             Route("/", to_docs),
-            *(Route(f"/docs{path}", page(name, media_type)) for path, (name, media_type) in PAGES.items()),
+            *(Route(path, page(name, media_type)) for path, (name, media_type) in PAGES.items()),
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -151,7 +154,8 @@ class Web:
         seconds = time.perf_counter() - started
         self.metrics.count(status, seconds)
         known = {"request": trace.id, "method": scope["method"], "path": scope["path"], "status": status}
-        print(line(time.time(), "info", "request", {**known, "ms": round(seconds * 1000, 2), **trace.fields}), flush=True)
+        fields = {**known, "ms": round(seconds * 1000, 2), **trace.fields}
+        print(line(time.time(), "info", "request", fields), flush=True)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: object) -> AsyncIterator[None]:
@@ -175,7 +179,8 @@ class Web:
             if hmac.compare_digest(token, given.strip()) and scheme.lower() == b"bearer":
                 granted = scopes
         if granted is None:
-            what = "this token is not known" if given else "a token is needed: send `Authorization: Bearer TOKEN`"
+            hint = "send a header `Authorization: Bearer TOKEN`"
+            what = f"this token is not known: {hint}" if given else f"a token is needed: {hint}"
             raise Problem(401, what, headers={"www-authenticate": "Bearer"})
         if scope and not granted & {scope, "*"}:
             challenge = f'Bearer error="insufficient_scope", scope="{scope}"'
@@ -203,7 +208,9 @@ class Web:
             return Sending(self.backend, await self.outcome(job, trace), extra=[(b"x-cu-cache", b"miss")])
         return job_response(job, 202, {"location": f"/v1/jobs/{job.id}"})
 
-    async def read_call(self, function: Function, request: Request, trace: Trace) -> tuple[dict[str, Any], str]:
+    async def read_call(
+        self, function: Function, request: Request, trace: Trace
+    ) -> tuple[dict[str, Any], str]:
         """The arguments of a call and its key, from JSON or a form."""
         content_type = trace.headers.get(b"content-type", b"application/json")
         if content_type.startswith(b"multipart/form-data"):
@@ -222,13 +229,9 @@ class Web:
         answer = self.answers.get((key, is_raw_wanted))
         if answer is None:
             answer = await self.backend.with_storage(self.look_up, key, serve, is_raw_wanted)
-            if answer is None:
-                return None
-            self.answers.put((key, is_raw_wanted), answer)
-        now = time.time()
-        if now - answer.noted > USED_AGAIN_SECONDS:
-            answer.noted = now
-            self.backend.later(self.backend.store.used, "index", key)
+            if answer is not None:
+                self.answers.put((key, is_raw_wanted), answer)
+                self.backend.later(self.backend.store.used, "index", key)
         return answer
 
     def look_up(self, key: str, serve: str, is_raw_wanted: bool) -> Answer | None:
@@ -241,16 +244,19 @@ class Web:
 
     async def submit(self, function: Function, arguments: Mapping[str, Any], trace: Trace) -> Job:
         new = await self.backend.with_storage(self.pack, function, arguments)
-        submitted = await self.backend.with_redis(self.ledger.submit, new)
+        submitted, job = await self.backend.with_redis(self.accept, new)
         trace.fields.update(job=submitted.id, cache="joined" if submitted.joined else "miss")
         (self.metrics.joined if submitted.joined else self.metrics.misses).inc()
-        job = (await self.backend.read_jobs([submitted.id]))[submitted.id]
         if job is None:
             raise Problem(503, "the queue forgot the call again: is Redis out of memory?")
         return job
 
+    def accept(self, new: NewJob) -> tuple[Submitted, Job | None]:
+        submitted = self.ledger.submit(new)
+        return submitted, self.ledger.get(submitted.id)
+
     def pack(self, function: Function, arguments: Mapping[str, Any]) -> NewJob:
-        """The job of a call; its files have to be there, and if there is much of it, it lies in the storage."""
+        """The job of a call; its files have to be there, and if they are many its arguments become a blob."""
         missing: list[tuple[str, str]] = []
         known = {name: self.uploaded(value, name, missing) for name, value in arguments.items()}
         if missing:
@@ -322,18 +328,19 @@ class Web:
 
     async def outcome(self, job: Job, trace: Trace) -> Answer:
         """The result of a job, or the problem that it has none."""
-        error = public_error(job.error or {})
+        shown = view(job)
         if job.state in ("failed", "dead"):
-            raise Problem(500, f"{job.name} {job.state}: {error.get('message', '')}", error=error, job=view(job))
+            error = public_error(job.error or {})
+            raise Problem(500, f"{job.name} {job.state}: {error.get('message', '')}", error=error, job=shown)
         if job.state == "cancelled":
-            raise Problem(410, "the job was cancelled: there is no result", job=view(job))
+            raise Problem(410, "the job was cancelled: there is no result", job=shown)
         if job.result_key is None:
-            soon = {"retry-after": "1"}
-            raise Problem(409, f"the job is {job.state}: its result is not there yet", headers=soon, job=view(job))
+            what = f"the job is {job.state}: its result is not there yet"
+            raise Problem(409, what, headers={"retry-after": "1"}, job=shown)
         function = self.manifest.functions.get(job.name)
         answer = await self.find(job.result_key, "auto" if function is None else function.serve, trace)
         if answer is None:
-            raise Problem(410, "the result is not kept any more: call it again", job=view(job))
+            raise Problem(410, "the result is not kept any more: call it again", job=shown)
         return answer
 
     async def events(self, request: Request) -> Response:
@@ -341,6 +348,8 @@ class Web:
         last = request.headers.get("last-event-id", "0")
         first = int(last) + 1 if re.fullmatch(r"[0-9]{1,9}", last) else 1
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        if request.method == "HEAD":
+            return Response(headers=headers, media_type="text/event-stream")
         stream = event_stream(self.waiters, job.id, first)
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
@@ -381,7 +390,11 @@ class Web:
         """Bytes of a file that was uploaded or handed out, else None."""
         self.backend.need_files()
         store = self.backend.store
-        return await self.backend.with_storage(lambda: store.size(sha256) if store.has_upload(sha256) else None)
+
+        def read() -> int | None:
+            return store.size(sha256) if store.has_upload(sha256) else None
+
+        return await self.backend.with_storage(read)
 
     def document(self, value: object) -> Callable[[Request], Any]:
         answer = in_memory(json.dumps(value).encode(), "application/json")
@@ -434,10 +447,10 @@ def is_loopback(host: str) -> bool:
 
 
 def refuse_strangers(headers: Mapping[bytes, bytes]) -> None:
-    """Without tokens only this machine is served, and no page of another site that a browser on it happens to show."""
+    """Without tokens only this machine is served, and no other site's page in a browser on it."""
     host = re.sub(r":[0-9]+$", "", headers.get(b"host", b"").decode("latin-1")).strip("[]")
     if not is_loopback(host) or headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin"):
-        raise Problem(403, "without an API token this service answers requests to localhost only, from no other site")
+        raise Problem(403, "without an API token this service answers only requests to localhost from itself")
 
 
 def request_id(given: bytes) -> str:

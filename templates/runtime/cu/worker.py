@@ -26,6 +26,7 @@ from typing import Any
 import redis
 from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Celery, bootsteps, signals
+from celery.app.amqp import AMQP
 from kombu import Connection, Consumer, Exchange, Queue
 
 from . import codec
@@ -37,7 +38,10 @@ from .manifest import ArgumentErrors
 RETRY_CAP_SECONDS = 60.0
 UNKNOWN_TASK_SECONDS = 2.0
 CANARY_SECONDS = 5.0
+CHAIN_SECONDS = 1.0
+"""For so long a child goes on with the next job by itself before it asks Celery again."""
 FINISH_PATIENCE_SECONDS = 3600.0
+STOPPING = "stopping"
 
 
 class Jsonl(logging.Formatter):
@@ -68,9 +72,16 @@ def set_up_logging(**_: Any) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
+class Amqp(AMQP):  # type: ignore[misc]
+    """Consumes without acknowledgements: a hint that dies with its worker is given again by the ledger."""
+
+    def TaskConsumer(self, channel: Any, *args: Any, **options: Any) -> Any:
+        return super().TaskConsumer(channel, *args, **{**options, "no_ack": True})
+
+
 def make_app(settings: Settings) -> Celery:
     """Celery over Redis with everything off that the ledger does better."""
-    app = Celery("cu", broker=settings.broker_url)
+    app = Celery("cu", broker=settings.broker_url, amqp=Amqp)
     app.conf.update(
         broker_transport_options={"global_keyprefix": f"{settings.prefix}mq:", "socket_timeout": 30},
         broker_connection_retry_on_startup=True,
@@ -138,18 +149,30 @@ def run_hint(task: Any) -> None:
 
 
 def run_job(rt: Runtime, id_: str) -> str:
-    """Claim, do and finish a job. Returns what became of it."""
+    """Claim, do and finish a job, and small ones that follow. Returns what became of the first."""
     settings = rt.settings
     try:
-        claim = rt.ledger.claim(id_, settings.node, settings.offers)
+        claim: Claim | str | None = rt.ledger.claim(id_, settings.node, settings.offers)
     except redis.RedisError as error:
         # The reaper will hint again.
         log.warning("claim failed", extra={"fields": {"job": id_, "error": str(error)}})
         return "unclaimed"
     if isinstance(claim, str):
         return claim
-    with held(claim):
-        return work(rt, claim)
+    first = ""
+    ends = time.monotonic() + CHAIN_SECONDS
+    while isinstance(claim, Claim):
+        with held(claim):
+            # A message with a time limit is watched by Celery until it returns.
+            may_chain = not claim.has_timeout and time.monotonic() < ends
+            outcome, claim = work(rt, claim, queues_of(settings) if may_chain and not is_stopping() else [])
+        first = first or outcome
+    return first
+
+
+def is_stopping() -> bool:
+    directory = os.environ.get("CU_HELD")
+    return directory is None or Path(directory, STOPPING).exists()
 
 
 @contextlib.contextmanager
@@ -168,7 +191,8 @@ def held(claim: Claim) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def work(rt: Runtime, claim: Claim) -> str:
+def work(rt: Runtime, claim: Claim, queues: list[str]) -> tuple[str, Claim | None]:
+    """What became of it, and the next job when `queues` has one."""
     known = load_tasks(rt.settings).get(claim.name)
     fields = {
         "job": claim.id,
@@ -181,7 +205,8 @@ def work(rt: Runtime, claim: Claim) -> str:
         # Another version of the image may know it, in the middle of a rollout.
         persist(lambda: rt.ledger.release(claim.id, claim.fence, UNKNOWN_TASK_SECONDS))
         log.warning("task unknown here, left for another worker", extra={"fields": fields})
-        return "unknown"
+        return "unknown", None
+    following: Claim | None = None
     started = time.monotonic()
     log.info("task started", extra={"fields": fields})
     context = JobContext(rt, claim, fields)
@@ -190,8 +215,14 @@ def work(rt: Runtime, claim: Claim) -> str:
         with contextlib.ExitStack() as pins:
             codec.current_pins.set(pins)
             key = rt.perform(claim, known)
-        # Parts of a tree were handed on; what they come to is put together later.
-        outcome = "waiting" if key == "" else "done" if persist(lambda: rt.ledger.finish(claim, key)) else "lost"
+        if key == "":
+            # Its parts were handed on; what they come to is put together later.
+            outcome = "waiting"
+        else:
+            is_done, following = persist(
+                lambda: rt.ledger.finish(claim, key, rt.settings.node, rt.settings.offers, queues)
+            )
+            outcome = "done" if is_done else "lost"
     except SoftTimeLimitExceeded:
         outcome = interrupted(rt, claim, known.options, time.monotonic() - started)
     except Exception as error:
@@ -201,7 +232,7 @@ def work(rt: Runtime, claim: Claim) -> str:
         codec.current_pins.set(None)
     seconds = round(time.monotonic() - started, 4)
     log.info(f"task {outcome}", extra={"fields": {**fields, "seconds": seconds}})
-    return outcome
+    return outcome, following
 
 
 def interrupted(rt: Runtime, claim: Claim, options: Any, seconds: float) -> str:
@@ -299,6 +330,7 @@ class Keeper:
 
     def drain(self) -> None:
         """No new work from now on; what runs may go on until shortly before the container is killed."""
+        (self.hand / STOPPING).touch()
         log.info("stopping", extra={"fields": {"running": len(self.held()), "grace": self.settings.drain_seconds}})
         grace = self.settings.drain_seconds
         self.deadline = time.monotonic() + max(grace - min(5.0, grace / 4), 0)
@@ -306,7 +338,7 @@ class Keeper:
     def held(self) -> dict[str, tuple[int, int]]:
         """Job to (fence, process) of everything that children have in hand."""
         found: dict[str, tuple[int, int]] = {}
-        for path in self.hand.iterdir():
+        for path in self.hand.glob("[0-9]*"):
             with contextlib.suppress(OSError, ValueError):
                 job, fence = path.read_text().split()
                 found[job] = (int(fence), int(path.name))
@@ -338,7 +370,11 @@ class Keeper:
 
     def renew(self, ledger: Any) -> None:
         held_now = self.held()
-        for job in ledger.renew((job, fence) for job, (fence, _) in held_now.items()):
+        gone = ledger.renew((job, fence) for job, (fence, _) in held_now.items())
+        if gone:
+            # A job that ended just now is gone as well: give its process the time to say so.
+            time.sleep(0.05)
+        for job in gone:
             pid = held_now[job][1]
             # Celery's soft time limit: an exception in the task, which was cancelled or given to another worker.
             if self.held().get(job, (0, 0))[1] == pid:

@@ -1,4 +1,4 @@
-"""A whole service for the tests of the webserver: real Redis, storage in a folder, worker and webserver as processes."""
+"""A whole service for the tests of the webserver: real worker and webserver processes."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ What the tests of the webserver call.
 """
 
 import time
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,20 @@ def now() -> float:
     return time.time()
 
 
+@cu.call(public=True)
+def report(region: File) -> dict:
+    return {"region": region, "at": datetime(2026, 1, 2), "sizes": (1, 2), "nan": float("nan"), "raw": b"ab"}
+
+
+class Thing:
+    pass
+
+
+@cu.call(public=True)
+def thing() -> Thing:
+    return Thing()
+
+
 @cu.task
 def internal(x: int) -> int:
     return x
@@ -158,7 +173,9 @@ def internal(x: int) -> int:
 class Service:
     """`web()` and `worker()` start processes; everything lies below `directory`."""
 
-    def __init__(self, directory: Path, redis_url: str, *, has_storage: bool = True, project: str = "shop") -> None:
+    def __init__(
+        self, directory: Path, redis_url: str, *, has_storage: bool = True, project: str = "shop"
+    ) -> None:
         self.directory = directory
         self.code = directory / "code"
         self.code.mkdir(parents=True)
@@ -207,7 +224,9 @@ class Service:
     def web(self, *, is_ready: bool = True, **extra: str) -> Web:
         web = Web(self, extra)
         self.webs.append(web)
-        eventually(web.is_ready if is_ready else web.is_up, 20, f"a webserver that serves: {web.log.read_text()}")
+        eventually(
+            web.is_ready if is_ready else web.is_up, 20, f"a webserver that serves: {web.log.read_text()}"
+        )
         return web
 
     def stop(self) -> None:

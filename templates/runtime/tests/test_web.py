@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import concurrent.futures
+import contextlib
 import hashlib
 import io
 import json
@@ -11,6 +12,8 @@ import os
 import signal
 import socket
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -28,8 +31,6 @@ from cu.config import ConfigError
 from cu.sending import read_range
 from cu.testing import RedisServer, eventually
 from cu.web import create_app
-
-ENTRY_FOLDERS = "*/index/*/*"
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +171,9 @@ class TestCalls:
 
     def test_a_body_of_another_type_is_refused(self, web: Web) -> None:
         pickled = web.client.post(
-            "/v1/call/tasks.echo", content=b"\x80\x05.", headers={"Content-Type": "application/x-python-pickle"}
+            "/v1/call/tasks.echo",
+            content=b"\x80\x05.",
+            headers={"Content-Type": "application/x-python-pickle"},
         )
 
         assert pickled.status_code == 415
@@ -214,6 +217,25 @@ class TestServe:
         length = web.call("tasks.length", region={"$file": reference["$file"]})
         assert length.json() == len(content.content) == reference["size"]
 
+    def test_a_value_of_any_type_is_json_and_its_files_can_be_fetched(self, web: Web) -> None:
+        sent = web.client.post("/v1/files", content=b"a region").json()
+
+        report = web.call("tasks.report", region=sent).json()
+
+        assert report["region"] == {"$file": sha256(b"a region"), "size": 8, "name": ""}
+        assert (report["at"], report["sizes"]) == ("2026-01-02T00:00:00", [1, 2])
+        assert (report["nan"], report["raw"]) == ({"$float": "nan"}, {"$bytes": "YWI="})
+        assert web.client.get(f"/v1/files/{report['region']['$file']}").content == b"a region"
+
+    def test_a_pickled_result_is_never_loaded_nor_handed_out(self, alone: Service) -> None:
+        key = "0123456789abcdef"
+        alone.worker(PICKLE_KEY=key)
+        web = alone.web(PICKLE_KEY=key)
+
+        answer = web.call("tasks.thing")
+
+        assert set(answer.json()) == {"$result", "media_type", "size"}
+
     def test_what_a_function_returns_cannot_act_as_a_page_of_the_service(self, web: Web) -> None:
         answer = web.call("tasks.page", text="alert(1)")
 
@@ -224,7 +246,9 @@ class TestServe:
 
     def test_a_result_has_ranges_an_etag_and_a_head(self, web: Web) -> None:
         job = web.start("tasks.grid", size=401)
-        whole = eventually(lambda: (got := web.client.get(f"/v1/jobs/{job}/result")).status_code == 200 and got)
+        whole = eventually(
+            lambda: (got := web.client.get(f"/v1/jobs/{job}/result")).status_code == 200 and got
+        )
         url = f"/v1/jobs/{job}/result"
         etag = whole.headers["etag"]
         size = len(whole.content)
@@ -279,7 +303,9 @@ class TestJobs:
         assert (again.status_code, again.json()["job"]["state"]) == (409, "cancelled")
         assert web.client.get(f"/v1/jobs/{job}/result").status_code == 410
 
-    def test_a_result_that_is_not_there_yet_is_a_conflict_to_come_back_to(self, web: Web, tmp_path: Path) -> None:
+    def test_a_result_that_is_not_there_yet_is_a_conflict_to_come_back_to(
+        self, web: Web, tmp_path: Path
+    ) -> None:
         job = web.start("tasks.wait_for", path=str(tmp_path / "go"))
 
         answer = web.client.get(f"/v1/jobs/{job}/result")
@@ -352,13 +378,13 @@ class TestFiles:
         assert (answer.status_code, answer.json()) == (200, 3000)
 
     def test_text_in_a_form_is_json_if_it_is_and_else_text(self, web: Web) -> None:
-        def ask(name: str, **parts: str) -> Any:
+        def ask(name: str, **parts: str) -> httpx.Response:
             files = {part: (None, value) for part, value in parts.items()}
-            return web.client.post(f"/v1/call/{name}", files=files, headers={"Prefer": "wait=20"}).json()
+            return web.client.post(f"/v1/call/{name}", files=files, headers={"Prefer": "wait=20"})
 
-        assert ask("tasks.kind", value="[1, 2]") == "list [1, 2]"
-        assert ask("tasks.kind", value="north sea") == "str 'north sea'"
-        assert ask("tasks.page", text="12") == "<script>12</script>" or True
+        assert ask("tasks.kind", value="[1, 2]").json() == "list [1, 2]"
+        assert ask("tasks.kind", value="north sea").json() == "str 'north sea'"
+        assert ask("tasks.page", text="12").content == b"<script>12</script>"
 
     def test_a_file_argument_that_was_never_uploaded_is_named(self, web: Web) -> None:
         answer = web.client.post("/v1/call/tasks.length", json={"region": {"$file": "ab" * 32}})
@@ -367,7 +393,9 @@ class TestFiles:
         assert answer.json()["errors"][0]["parameter"] == "region"
         assert f"PUT it to /v1/files/{'ab' * 32}" in answer.json()["errors"][0]["message"]
 
-    def test_results_that_nobody_was_given_cannot_be_fetched_as_files(self, web: Web, service: Service) -> None:
+    def test_results_that_nobody_was_given_cannot_be_fetched_as_files(
+        self, web: Web, service: Service
+    ) -> None:
         web.call("tasks.echo", value="a secret " * 5000)
         blobs = [path.name for path in (service.directory / "storage").glob("*/blobs/*/*") if path.is_file()]
         uploads = {path.name for path in (service.directory / "storage").glob("*/uploads/*/*")}
@@ -447,19 +475,29 @@ class TestFiles:
 
 class TestSecurity:
     def test_a_token_is_needed_for_everything_but_health_and_documentation(self, web: Web) -> None:
-        guarded = [
-            ("POST", "/v1/call/tasks.add"), ("POST", "/v1/call/none"), ("GET", "/v1/jobs"), ("GET", f"/v1/jobs/{'0' * 32}"),
-            ("GET", f"/v1/jobs/{'0' * 32}/events"), ("GET", f"/v1/jobs/{'0' * 32}/result"), ("DELETE", f"/v1/jobs/{'0' * 32}"),
-            ("POST", f"/v1/jobs/{'0' * 32}/retry"), ("POST", "/v1/files"), ("PUT", f"/v1/files/{'0' * 64}"),
-            ("GET", f"/v1/files/{'0' * 64}"), ("GET", "/metrics"),
-        ]  # fmt: skip
-        open_ = ["/healthz", "/readyz", "/docs", "/docs/app.js", "/docs/style.css", "/openapi.json", "/v1/calls"]
+        job, file = f"/v1/jobs/{'0' * 32}", f"/v1/files/{'0' * 64}"
+        guarded = [("POST", "/v1/call/tasks.add"), ("POST", "/v1/call/none"), ("GET", "/v1/jobs")]
+        guarded += [("GET", job), ("GET", f"{job}/events"), ("GET", f"{job}/result"), ("DELETE", job)]
+        guarded += [("POST", f"{job}/retry"), ("POST", "/v1/files"), ("PUT", file), ("GET", file)]
+        guarded += [("GET", "/metrics")]
+        open_ = [
+            "/healthz",
+            "/readyz",
+            "/docs",
+            "/docs/app.js",
+            "/docs/style.css",
+            "/openapi.json",
+            "/v1/calls",
+        ]
 
-        for token in (None, "wrong", f"{TOKEN}x", TOKEN[:-1], ""):
+        for token in (None, "wrong", f"{TOKEN}x", TOKEN[:-1], "-"):
             with web.client_with(token) as stranger:
                 for method, path in guarded:
                     answer = stranger.request(method, path)
-                    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer"), (method, path)
+                    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer"), (
+                        method,
+                        path,
+                    )
                     assert answer.headers["content-type"] == "application/problem+json"
                 for path in open_:
                     assert stranger.get(path).status_code == 200, path
@@ -489,7 +527,9 @@ class TestSecurity:
         with web.client_with(None) as local:
             fine = local.post("/v1/call/tasks.add", json={"left": 1}, headers={"Prefer": "wait=20"})
             rebound = local.post("/v1/call/tasks.add", json={"left": 1}, headers={"Host": "evil.example:80"})
-            foreign = local.post("/v1/call/tasks.add", json={"left": 1}, headers={"Sec-Fetch-Site": "cross-site"})
+            foreign = local.post(
+                "/v1/call/tasks.add", json={"left": 1}, headers={"Sec-Fetch-Site": "cross-site"}
+            )
 
         assert (fine.status_code, rebound.status_code, foreign.status_code) == (200, 403, 403)
 
@@ -523,15 +563,15 @@ class TestSecurity:
         assert "Traceback" in logged[0]["traceback"]
 
     def test_headers_without_end_are_cut_off(self, web: Web) -> None:
-        with socket.create_connection(("127.0.0.1", web.port), 10) as raw:
-            sent = 0
+        sent = 0
+        with socket.create_connection(("127.0.0.1", web.port), 10) as raw, contextlib.suppress(OSError):
             raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
-            with pytest.raises(OSError):  # noqa: PT011 - reset or broken pipe, as it happens
-                while sent < 10 << 20:
-                    raw.sendall(b"X-More: " + b"y" * 8000 + b"\r\n")
-                    sent += 8000
+            while sent < 64 << 20:
+                raw.sendall(b"X-More: " + b"y" * 8000 + b"\r\n")
+                sent += 8000
 
-        assert sent < 1 << 20
+        # What the kernel's buffers take counts too.
+        assert sent < 16 << 20
         assert web.client.get("/healthz").status_code == 200
 
     def test_a_name_cannot_leave_its_header(self) -> None:
@@ -621,7 +661,9 @@ class TestTrouble:
     def test_a_foreign_storage_is_told_in_words(self, alone: Service) -> None:
         alone.web()
         marker = next((alone.directory / "storage").glob("*/cu-storage.json"))
-        marker.write_text(marker.read_text().replace(json.loads(marker.read_text())["id"], "00000000-another"))
+        marker.write_text(
+            marker.read_text().replace(json.loads(marker.read_text())["id"], "00000000-another")
+        )
 
         web = alone.web(is_ready=False)
 
@@ -665,7 +707,9 @@ class TestTrouble:
 
 
 class TestSpeed:
-    def test_a_hit_takes_about_a_millisecond_also_while_200_clients_wait(self, service: Service, tmp_path: Path) -> None:
+    def test_a_hit_takes_about_a_millisecond_also_while_200_clients_wait(
+        self, service: Service, tmp_path: Path
+    ) -> None:
         web = service.web()
         job = web.start("tasks.wait_for", path=str(tmp_path / "go"))
         web.call("tasks.add", left=1)
@@ -679,11 +723,11 @@ class TestSpeed:
         for waiter in waiters:
             waiter.close()
 
-        print(f"hit: median {statistics.median(quiet):.3f} ms alone, {statistics.median(busy):.3f} ms beside 200 waiters")
+        medians = statistics.median(quiet), statistics.median(busy)
+        print(f"a hit: median {medians[0]:.3f} ms alone, {medians[1]:.3f} ms beside 200 waiters")
         assert set(answers) == {b"HTTP/1.1 200 OK\r\n"}
         # Twice the budget, for machines that do other things meanwhile; the benchmark has the true figures.
-        assert statistics.median(quiet) < 2
-        assert statistics.median(busy) < 2
+        assert max(medians) < 2
 
     def test_answers_in_memory_are_bounded_and_the_least_recently_used_go_first(self) -> None:
         answers = Answers(most_bytes=5 * (1000 + 2048))
@@ -704,6 +748,13 @@ class TestSpeed:
 
         assert answers.get(("old", False)) is None
         assert answers.bytes == 0
+
+    def test_an_answer_in_memory_is_read_anew_after_a_while_because_it_may_have_been_purged(self) -> None:
+        answers = Answers(most_seconds=0.2)
+        answers.put(("old", False), in_memory(b"x", "text/plain"))
+        assert answers.get(("old", False)) is not None
+
+        eventually(lambda: answers.get(("old", False)) is None, 2)
 
 
 class TestItself:
@@ -741,7 +792,9 @@ class TestItself:
                 real = path.replace("{id}", "0" * 32).replace("{sha256}", "0" * 64)
                 answer = web.client.request(method.upper(), real)
                 assert answer.status_code != 405, (method, path)
-                assert answer.status_code != 404 or "no such" in (answer.json()["detail"] if answer.content else "no such")
+                assert answer.status_code != 404 or "no such" in (
+                    answer.json()["detail"] if answer.content else "no such"
+                )
 
     def test_metrics_count_requests_calls_and_jobs(self, web: Web) -> None:
         web.call("tasks.add", left=1)
@@ -749,7 +802,11 @@ class TestItself:
 
         text = web.client.get("/metrics").text
 
-        numbers = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in text.splitlines() if line[0] != "#"}
+        numbers = {
+            line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+            for line in text.splitlines()
+            if line[0] != "#"
+        }
         assert numbers['cu_calls_total{outcome="hit"}'] >= 1
         assert numbers['cu_calls_total{outcome="miss"}'] >= 1
         assert numbers['cu_requests_total{status="200"}'] >= 2
@@ -765,26 +822,30 @@ class TestItself:
         assert answer.json() == 4713
         line = eventually(lambda: [line for line in web.lines() if line.get("request") == "logged"])[0]
         assert (line["method"], line["path"], line["status"]) == ("POST", "/v1/call/tasks.add", 200)
-        assert (line["function"], line["cache"], len(line["key"]), len(line["job"])) == ("tasks.add", "miss", 64, 32)
+        assert (line["function"], line["cache"], len(line["key"]), len(line["job"])) == (
+            "tasks.add",
+            "miss",
+            64,
+            32,
+        )
         assert line["ms"] > 0
 
-    def test_the_webserver_imports_neither_celery_nor_the_functions(self, web: Web) -> None:
-        mapped = Path(f"/proc/{web.process.pid}/maps").read_text()
-        assert "numpy" not in mapped or True
+    def test_the_webserver_imports_neither_celery_nor_the_functions(self) -> None:
         source = "import sys, cu.web; print(sorted({'celery', 'kombu', 'tasks'} & set(sys.modules)))"
-        import subprocess
-        import sys
 
-        found = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True).stdout
+        found = subprocess.run(
+            [sys.executable, "-c", source], capture_output=True, text=True, check=True
+        ).stdout
         assert found == "[]\n"
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("bytes=0-4", range(5)), ("bytes=5-", range(5, 10)), ("bytes=-3", range(7, 10)), ("bytes=-99", range(10)),
-        ("bytes=9-99", range(9, 10)), ("bytes=10-", "bad"), ("bytes=-0", "bad"), ("bytes=4-2", None), ("", None),
-        ("bytes=-", None), ("bytes=0-1,3-4", None), ("lines=0-1", None), ("bytes=x-1", None), ("bytes=٣-", None),
+        ("bytes=0-4", range(5)), ("bytes=5-", range(5, 10)), ("bytes=-3", range(7, 10)),
+        ("bytes=-99", range(10)), ("bytes=9-99", range(9, 10)), ("bytes=10-", "bad"), ("bytes=-0", "bad"),
+        ("bytes=4-2", None), ("", None), ("bytes=-", None), ("bytes=0-1,3-4", None), ("lines=0-1", None),
+        ("bytes=x-1", None), ("bytes=\u0663-", None),
     ],
 )  # fmt: skip
 def test_a_range_is_read_as_the_standard_says(text: str, expected: object) -> None:
@@ -794,7 +855,9 @@ def test_a_range_is_read_as_the_standard_says(text: str, expected: object) -> No
 def raw_request(web: Web, line: str, body: bytes = b"") -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", web.port), 70)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    head = f"{line}\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        f"{line}\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
     connection.sendall(head.encode() + body)
     return connection
 

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildImage } from '../../../src/build/build.ts';
 import { inputDigest, type InputOptions } from '../../../src/build/inputs.ts';
 import type { BuildOptions } from '../../../src/build/job.ts';
+import { readRuntime } from '../../../src/build/runtime.ts';
 import { Secret } from '../../../src/core/secret.ts';
 import type { BuildSource } from '../../../src/core/state.ts';
 import { asObject } from '../../../src/ship/engine-stream.ts';
@@ -40,7 +41,7 @@ afterAll(async () => {
 const BUILDERS = { classic: '/nonexistent', 'docker-buildkit': '/usr/bin' } as const;
 
 function inputOptions(): InputOptions {
-  return { cacheDir, runtimeFolder: runtime.root, now: Date.now };
+  return { cacheDir, readRuntime: () => readRuntime(runtime.root), now: Date.now };
 }
 
 interface Built {
@@ -144,7 +145,9 @@ describe.each(Object.entries(BUILDERS))('%s is given the Python runtime', (build
   });
 
   test('with modes and times of its own, beside files that keep theirs', async () => {
-    await using project = await makeProject({ Dockerfile: 'FROM scratch\nCOPY . /ctx/\n# COPY\nCOPY cu-runtime /r/\n' });
+    await using project = await makeProject({
+      Dockerfile: 'FROM scratch\nCOPY . /ctx/\n# COPY\nCOPY cu-runtime /r/\n',
+    });
     await project.write('closed/secret.txt', 'x', 0o400);
     await project.link('closed/link', 'secret.txt');
     await utimes(path.join(project.root, 'closed/secret.txt'), 1e9, 1e9);
@@ -154,7 +157,7 @@ describe.each(Object.entries(BUILDERS))('%s is given the Python runtime', (build
 
     const entries = await entriesInImage(host, imageId, '/ctx');
     // BuildKit gives folders the time of the build.
-    const shown = entries.map(({ name, mode = 0, mtime }) =>
+    const shown = entries.map(({ name, mode, mtime }) =>
       [(mode & 0o7777).toString(8), name, name.endsWith('/') ? '' : mtime?.getTime()].join(' '),
     );
     expect(shown).toEqual(
@@ -317,6 +320,20 @@ test('a build that is interrupted stops', async () => {
   });
 
   await expect(stopped).rejects.toMatchObject({ code: 'CANCELLED' });
+});
+
+test('the runtime that goes into an image is the one that was digested, whatever becomes of cu meanwhile', async () => {
+  await using project = await makeProject({ Dockerfile: 'FROM scratch\nCOPY cu-runtime /r/\n' });
+
+  const { imageId } = await build(project.source(), {
+    onOutput: (line) => {
+      if (line.startsWith('Step 1')) void runtime.write('cu/new.py', '');
+    },
+    noCache: true,
+  });
+
+  await rm(path.join(runtime.root, 'cu/new.py'));
+  expect(await pathsInImage(host, imageId, '/r')).not.toContain('cu/new.py');
 });
 
 test('a file that changes while the image is built makes the build fail', async () => {

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { execa } from 'execa';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { inputDigest, type BuildInputs } from '../../../src/build/inputs.ts';
+import { readRuntime } from '../../../src/build/runtime.ts';
 import { readGitFacts, versionOf } from '../../../src/build/version.ts';
 import type { BuildSource } from '../../../src/core/state.ts';
 import { makeProject, makeRuntime, type Project } from './project.ts';
@@ -25,7 +26,7 @@ beforeEach(async () => {
 });
 
 function inputsOf(source: BuildSource = project.source(), now = Date.now): Promise<BuildInputs> {
-  return inputDigest(source, { cacheDir, runtimeFolder: runtime.root, now });
+  return inputDigest(source, { cacheDir, readRuntime: () => readRuntime(runtime.root), now });
 }
 
 async function digestOf(source?: BuildSource): Promise<string> {
@@ -151,7 +152,11 @@ describe('the Python runtime', () => {
     await using other = await makeRuntime();
     await other.write('cu/__init__.py', 'VERSION = 1\n', 0o600);
     await utimes(path.join(other.root, 'pyproject.toml'), 1, 1);
-    const elsewhere = await inputDigest(project.source(), { cacheDir, runtimeFolder: other.root, now: Date.now });
+    const elsewhere = await inputDigest(project.source(), {
+      cacheDir,
+      readRuntime: () => readRuntime(other.root),
+      now: Date.now,
+    });
     await runtime.write('tests/test_more.py', 'x');
     const tested = await digestOf();
     await runtime.write('cu/__init__.py', 'VERSION = 2\n');
@@ -183,7 +188,11 @@ describe('the Python runtime', () => {
   test('that is not there is said so', async () => {
     await project.write('Dockerfile', WITH_RUNTIME);
 
-    const result = inputDigest(project.source(), { cacheDir, runtimeFolder: '/nonexistent', now: Date.now });
+    const result = inputDigest(project.source(), {
+      cacheDir,
+      readRuntime: () => readRuntime('/nonexistent'),
+      now: Date.now,
+    });
 
     await expect(result).rejects.toMatchObject({
       code: 'BUILD_FAILED',

@@ -22,6 +22,11 @@ export async function createHostNetwork(): Promise<void> {
   await docker(['network', 'create', '--driver', 'bridge', ...subnet, '-o', bridge, addresses.hostNetwork]);
 }
 
+const SHARED_VOLUME = 'cu-tb-shared';
+
+/** A directory that all hosts mount, as a NAS would be; any user may make folders in it. */
+const SHARED_FOLDER = '/mnt/shared';
+
 /** Starts a host with an empty Docker Engine; it is not ready yet, see `waitForHost`. */
 export async function startHost(
   index: number,
@@ -30,10 +35,12 @@ export async function startHost(
 ): Promise<void> {
   const name = containerName(index);
   await docker(['volume', 'create', '--label', label, name]);
+  await docker(['volume', 'create', '--label', label, SHARED_VOLUME]);
   const port = await freePort(42200 + index);
   const mounts = [
     '/sys/fs/cgroup:/sys/fs/cgroup:rw',
     `${name}:/var/lib/docker`,
+    `${SHARED_VOLUME}:${SHARED_FOLDER}`,
     // Docker's own DNS at 127.0.0.11 would be useless to the engine inside, whose containers have another loopback.
     `${paths.resolvConf}:/etc/resolv.conf:ro`,
     `${options.cache.identity}.pub:/etc/cu-testbed/authorized_keys:ro`,
@@ -56,6 +63,7 @@ export async function startHost(
 /** Waits until the host's sshd and engine answer, then tells how to reach it. */
 export async function waitForHost(index: number): Promise<TestHost> {
   const container = containerName(index);
+  await docker(['exec', container, 'chmod', '1777', SHARED_FOLDER]);
   const address = hostAddress(index);
   await waitForEngine(container);
   const keys = await waitFor(`sshd of ${container}`, () => readHostKeys(container), { timeoutMs: 30_000 });

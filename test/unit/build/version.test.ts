@@ -48,7 +48,6 @@ function contextWith(...paths: readonly string[]): BuildContext {
     dockerfileText: '',
     hidden: [],
     runtime: [],
-    runtimeFolder: '/usr/lib/cu/templates/runtime',
   };
 }
 

@@ -62,6 +62,7 @@ test.each([
     timeoutMs: 90_000,
     skipUnreachable: true,
     verbose: true,
+    json: true,
   });
   expect(toOutputFlags(invocation.globals)).toMatchObject({ json: true, quiet: false, verbose: true });
 });

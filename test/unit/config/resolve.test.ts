@@ -8,19 +8,17 @@ function commandOf({ command }: InstanceSpec): string {
   return (command ?? []).join(' ');
 }
 
-test('a worker gets the command of Celery, its health, and what it needs to find the others', () => {
+test('a worker runs the runtime, is asked for its heartbeat, and told all that it needs', () => {
   const text = withServices(
-    `${BROKER}\nworker: { kind: worker, image: app, user: app, queues: [celery, big], concurrency: 4, on: { host1: { replicas: 2 } } }`,
+    `${BROKER}\nworker: { kind: worker, image: app, user: app, queues: [celery, big], concurrency: 4, drain: 90s, offers: { gpu: 1 }, on: { host1: { replicas: 2 } } }`,
   );
 
   const second = instance(text, 'host1/worker/2');
 
-  expect(commandOf(second)).toBe(
-    'celery worker --loglevel INFO --queues celery,big --concurrency 4 --hostname worker.2.host1@%h',
-  );
+  expect(second.command).toEqual(['python', '-m', 'cu', 'worker']);
   expect(second.health).toEqual({
     type: 'command',
-    command: ['sh', '-c', 'exec celery inspect ping --timeout=3 --destination="worker.2.host1@$HOSTNAME"'],
+    command: ['sh', '-c', expect.stringContaining('stat -c %Y')],
     intervalMs: 1000,
     timeoutMs: 60_000,
     retries: 0,
@@ -34,20 +32,25 @@ test('a worker gets the command of Celery, its health, and what it needs to find
     CU_SERVICE: 'worker',
     CU_INSTANCE: '2',
     CU_STORAGE: 'file:///var/lib/cu/storage',
+    CU_QUEUES: 'celery,big',
+    CU_CONCURRENCY: '4',
+    CU_OFFERS: '{"gpu":1}',
+    CU_DRAIN: '90',
   });
   expect(second).toMatchObject({
     containerName: 'shop-dev-worker-2',
     user: { type: 'ids', uid: 1000, gid: 1000 },
     mounts: [{ type: 'volume', name: 'shop-dev-storage', target: '/var/lib/cu/storage', readOnly: false }],
     phase: 10,
-    drainMs: 600_000,
+    drainMs: 90_000,
+    stopSignal: 'SIGTERM',
     rollout: 'start-first',
-    wantsBroker: true,
+    brokerUser: 'worker',
     storage: 'file:///var/lib/cu/storage',
   });
 });
 
-test('an own command has no health of its own, but has to keep running for a moment', () => {
+test('an own command has no health of its own, but has to keep running for a moment, and reaches all of the broker', () => {
   const worker = instance(
     withServices(`${BROKER}\nworker: { kind: worker, image: app, command: [my, worker], on: [host1] }`),
     'host1/worker/1',
@@ -55,6 +58,35 @@ test('an own command has no health of its own, but has to keep running for a mom
 
   expect(commandOf(worker)).toBe('my worker');
   expect(worker.health).toMatchObject({ type: 'none', stableMs: 1000 });
+  expect(worker).toMatchObject({
+    stopSignal: undefined,
+    brokerUser: 'admin',
+    env: { CU_QUEUES: 'celery', CU_DRAIN: '600' },
+  });
+});
+
+test('who logs in to the broker as whom', () => {
+  const text = withServices(
+    `${BROKER}
+worker: { kind: worker, image: app, on: [host1] }
+web: { kind: webserver, image: app, on: [host1] }
+beat: { kind: beat, image: app, on: [host1] }
+flower: { kind: flower, image: app, on: [host1] }
+tiles: { kind: container, image: app, on: [host1] }
+own: { kind: webserver, image: app, command: [serve], on: [host1] }
+wrapped: { kind: flower, image: app, entrypoint: [tini, --], on: [host1] }`,
+  );
+
+  expect(resolved(text).instances.map(({ service, brokerUser }) => `${service} ${brokerUser}`)).toEqual([
+    'broker undefined',
+    'worker worker',
+    'web web',
+    'beat worker',
+    'flower worker',
+    'tiles admin',
+    'own admin',
+    'wrapped admin',
+  ]);
 });
 
 test('the timing of a check can be changed without the check', () => {
@@ -78,16 +110,24 @@ describe('the broker', () => {
       health: { type: 'redis', port: 6379, timeoutMs: 60_000 },
       phase: 0,
       rollout: 'recreate',
-      wantsBroker: false,
+      brokerUser: undefined,
     });
     expect(broker?.files).toEqual([
       {
         path: '/run/cu/redis.conf',
         mode: 0o444,
         content: [
-          'bind * -::*\nport 6379\nprotected-mode no\nuser default on #',
-          { type: 'broker-password-sha256' },
-          ' ~* &* +@all\ndir /data\nappendonly yes\nappendfsync always\nsave ""\nmaxmemory-policy noeviction\n',
+          'bind * -::*\nport 6379\nprotected-mode no\nuser default off\n',
+          'user admin on #',
+          { type: 'broker-password-sha256', user: 'admin' },
+          ' ~* &* +@all\n',
+          'user web on #',
+          { type: 'broker-password-sha256', user: 'web' },
+          ' ~cu:shop:dev:* &cu:shop:dev:* +@all -@admin -@dangerous +info\n',
+          'user worker on #',
+          { type: 'broker-password-sha256', user: 'worker' },
+          ' ~cu:shop:dev:* &cu:shop:dev:* &cu:shop:dev:mq:/0.celery.pidbox &cu:shop:dev:mq:/0.celeryev/* &cu:shop:dev:mq:/0.celeryev/worker.* +@all -@admin -@dangerous +info\n',
+          'dir /data\nappendonly yes\nappendfsync always\nsave ""\nmaxmemory-policy noeviction\n',
         ],
       },
     ]);
@@ -107,7 +147,7 @@ describe('the broker', () => {
     );
 
     expect(desired.instances[0]?.files[0]?.content[0]).toMatch(/port 6380\n/);
-    expect(desired.instances[0]?.files[0]?.content[2]).toMatch(/\nappendfsync everysec\n/);
+    expect(desired.instances[0]?.files[0]?.content.at(-1)).toMatch(/\nappendfsync everysec\n/);
     expect(desired.broker).toMatchObject({ containerPort: 6380 });
   });
 
@@ -128,15 +168,28 @@ test('a webserver is told its port and asked for its health', () => {
   );
 
   expect(web).toMatchObject({
-    command: undefined,
-    env: { CU_PORT: '8000' },
+    command: ['python', '-m', 'cu', 'web'],
+    env: { CU_PORT: '8000', CU_STORAGE: 'file:///var/lib/cu/storage' },
     ports: [{ bind: '*', port: 80, containerPort: 8000 }],
     health: { type: 'http', path: '/healthz', port: 8000, intervalMs: 200, timeoutMs: 60_000 },
     phase: 20,
     rollout: 'proxy',
     drainMs: 30_000,
-    wantsBroker: false,
+    brokerUser: undefined,
   });
+});
+
+test('a webserver that publishes nothing is asked where the runtime listens; one with a server of its own is not', () => {
+  const text = withServices(
+    'web: { kind: webserver, image: app, on: [host1] }\nown: { kind: webserver, image: app, command: [serve], on: [host1] }',
+  );
+
+  expect(instance(text, 'host1/web/1')).toMatchObject({
+    env: { CU_PORT: '8123' },
+    health: { type: 'http', port: 8123 },
+  });
+  expect(instance(text, 'host1/own/1')).toMatchObject({ command: ['serve'], health: { type: 'none' } });
+  expect(instance(text, 'host1/own/1').env).not.toHaveProperty('CU_PORT');
 });
 
 test('beat and flower', () => {
@@ -144,12 +197,20 @@ test('beat and flower', () => {
     `${BROKER}\nbeat: { kind: beat, image: app, on: [host1] }\nflower: { kind: flower, image: app, on: [host1], ports: ["127.0.0.1:5555"] }`,
   );
 
-  expect(commandOf(instance(text, 'host1/beat/1'))).toBe(
-    'celery beat --loglevel INFO --schedule /tmp/celerybeat-schedule --pidfile /tmp/celerybeat.pid',
-  );
-  expect(instance(text, 'host1/beat/1')).toMatchObject({ singleton: true, rollout: 'recreate' });
-  expect(commandOf(instance(text, 'host1/flower/1'))).toBe('celery flower --port=5555');
-  expect(instance(text, 'host1/flower/1')).toMatchObject({ rollout: 'recreate', phase: 20 });
+  expect(commandOf(instance(text, 'host1/beat/1'))).toBe('python -m cu beat');
+  expect(instance(text, 'host1/beat/1')).toMatchObject({
+    singleton: true,
+    rollout: 'recreate',
+    health: { type: 'command' },
+    env: { CU_STORAGE: 'file:///var/lib/cu/storage' },
+    mounts: [{ type: 'volume', name: 'shop-dev-storage', target: '/var/lib/cu/storage', readOnly: false }],
+  });
+  expect(commandOf(instance(text, 'host1/flower/1'))).toBe('celery -A cu.worker:app flower --port=5555');
+  expect(instance(text, 'host1/flower/1')).toMatchObject({
+    rollout: 'recreate',
+    phase: 20,
+    health: { type: 'tcp', port: 5555 },
+  });
 });
 
 test('a plain container that writes a volume is not started twice at once', () => {

@@ -1,4 +1,4 @@
-import { sha256, stableHash } from '../../../src/config/hash.ts';
+import { hmacSha256, sha256, stableHash } from '../../../src/config/hash.ts';
 import { Secret } from '../../../src/core/secret.ts';
 import type {
   BrokerSpec,
@@ -53,7 +53,7 @@ export function instance(overrides: Partial<InstanceSpec> = {}): InstanceSpec {
     phase: 10,
     dependsOn: [],
     singleton: false,
-    wantsBroker: false,
+    brokerUser: undefined,
     storage: undefined,
     ...overrides,
   };
@@ -140,7 +140,7 @@ export function planInput({
     isWhole,
     hosts: observed,
     images: new Map([['app', image]]),
-    hashing: { stable: stableHash, sha256 },
+    hashing: { stable: stableHash, sha256, hmacSha256 },
     fresh: { specKey: new Secret('spec-key', 'k'.repeat(64)), brokerPassword: new Secret('broker-password', 'pass') },
     rebuild: false,
   };

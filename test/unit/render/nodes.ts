@@ -20,6 +20,7 @@ function containerSpec(name: string, service: string, instance = service): Conta
     body: {},
     network: 'shop-dev',
     health: { type: 'none', intervalMs: 1000, timeoutMs: 1000, retries: 3, startPeriodMs: 0, stableMs: 0 },
+    volumes: [],
     probeSecret: undefined,
     drainMs: 0,
   };

@@ -59,14 +59,22 @@ function describe(call, isOpen) {
   const scope = call.scope ? element('p', { class: 'dim' }, 'Needs a token with the scope ', element('code', {}, call.scope), '.') : undefined;
   const section = element('details', { class: 'call', id, open: isOpen },
     element('summary', {}, element('h2', { class: 'name' }, call.name), element('span', { class: 'dim' }, call.summary)),
-    element('div', { class: 'body' }, element('p', { class: 'doc' }, call.doc), scope,
+    element('div', { class: 'body' }, element('p', { class: 'doc' }, prose(call)), scope,
       element('p', { class: 'dim' }, `Returns ${typeName(call.returns)}.`), form, outcome));
   const anchor = element('a', { href: `#${id}`, class: 'name' }, call.name);
   anchor.addEventListener('click', () => { section.open = true; });
   return { section, link: element('li', {}, anchor), text: `${call.name} ${call.doc}`.toLowerCase() };
 }
 
+// The docstring without its paragraphs about arguments, which stand beside their fields.
+function prose(call) {
+  const names = call.parameters.map((parameter) => parameter.name).join('|');
+  const isAboutArguments = new RegExp(`^\\s*((Args|Arguments|Parameters):?\\s*(\n|$)|:param |(${names})\\s*(\\([^)]*\\))?:)`);
+  return call.doc.split(/\n\s*\n/).filter((paragraph) => !isAboutArguments.test(paragraph)).join('\n\n');
+}
+
 function typeName(schema = {}) {
+  if (schema.format === 'binary') return 'file';
   if (schema.enum) return `one of ${schema.enum.map((value) => JSON.stringify(value)).join(', ')}`;
   if (schema.const !== undefined) return JSON.stringify(schema.const);
   if (schema.anyOf) return schema.anyOf.map(typeName).join(' or ');
@@ -132,7 +140,7 @@ async function execute(call, fields, outcome, cancel) {
   const say = (text, mood = '') => { state.textContent = text; state.className = `state ${mood}`; };
   try {
     const values = fields.map(({ name, read }) => [name, read()]).filter(([, value]) => value !== undefined);
-    result.before(commandFor(call, values));
+    result.after(commandFor(call, values));
     let answer = await request(`v1/call/${call.name}`, { method: 'POST', ...bodyFor(values) });
     const isHit = answer.status === 200;
     if (answer.status === 202) {
@@ -147,9 +155,15 @@ async function execute(call, fields, outcome, cancel) {
       answer = await request(`${path}/result`);
     }
     const took = `${Math.round(performance.now() - began)} ms`;
-    if (answer.ok) say(`Done in ${took}${isHit ? ', from the cache' : ''}`, 'good');
-    else say(`Failed with status ${answer.status}`, 'bad');
-    result.append(...await show(answer));
+    if (answer.ok) {
+      result.append(...await show(answer));
+      say(`Done in ${took}${isHit ? ', from the cache' : ''}`, 'good');
+    } else {
+      const problem = await answer.json();
+      say(`Failed (${answer.status}): ${problem.detail}`, 'bad');
+      result.append(element('details', {}, element('summary', { class: 'dim' }, 'The whole answer'),
+        element('pre', { tabindex: 0 }, JSON.stringify(problem, null, 2))));
+    }
   } catch (error) {
     say(error.message, 'bad');
   }
@@ -206,9 +220,10 @@ async function follow(path, onChange) {
 async function show(answer) {
   const type = answer.headers.get('content-type') ?? '';
   const blob = await answer.blob();
-  const name = /filename="([^"]+)"/.exec(answer.headers.get('content-disposition') ?? '')?.[1] ?? 'result';
+  const name = /filename="([^"]+)"/.exec(answer.headers.get('content-disposition') ?? '')?.[1]
+    ?? (type.includes('json') ? 'result.json' : 'result');
   const href = URL.createObjectURL(blob);
-  const link = element('a', { href, download: name }, `Download ${name} (${blob.size.toLocaleString('en')} bytes, ${type})`);
+  const link = element('a', { href, download: name }, `Download ${name} (${blob.size.toLocaleString('en')} B, ${type})`);
   if (type.startsWith('image/')) return [element('p', {}, element('img', { src: href, alt: `Result ${name}` })), link];
   if (!/json|^text\//.test(type)) return [link];
   const text = await blob.slice(0, 200_000).text();
