@@ -3,6 +3,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
+import { benchRuntime } from './bench/runtime.ts';
 import { writeApp, writeNewVersion } from './bench/app.ts';
 import { median, peakMegabytes, run, type Finished, type RunOptions } from './bench/measure.ts';
 import { hasFailed, rowsTable, usageTable, type HostUsage, type Row } from './bench/report.ts';
@@ -11,7 +12,8 @@ import { openFleet, type Fleet } from './bench/fleet.ts';
 const root = resolve(import.meta.dirname, '..');
 const bin = join(root, 'bin', 'cu.js');
 
-const { values: flags } = parseArgs({
+const { values: flags, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     rounds: { type: 'string', default: '7' },
     versions: { type: 'string', default: '5' },
@@ -35,7 +37,15 @@ interface Measured {
   readonly usages: readonly HostUsage[];
 }
 
-await main();
+await (positionals[0] === 'runtime' ? runtimeOnly() : main());
+
+async function runtimeOnly(): Promise<void> {
+  const rows = await benchRuntime(root);
+  const text = `${rowsTable(rows)}\n`;
+  console.log(`\n${text}`);
+  if (flags.write) await writeResults('runtime results', `${machine()}\n\n${text}`);
+  process.exitCode = rows.some(hasFailed) ? 1 : 0;
+}
 
 async function main(): Promise<void> {
   await using fleet = await openFleet();
@@ -47,7 +57,7 @@ async function main(): Promise<void> {
     const rows = toRows(measured);
     const text = `${rowsTable(rows)}\n\n${usageTable(measured.usages)}\n`;
     console.log(`\n${text}`);
-    if (flags.write) await writeResults(text, measured);
+    if (flags.write) await writeResults('results', `${about(measured)}\n\n${text}`);
     process.exitCode = rows.some(hasFailed) ? 1 : 0;
   } finally {
     await run([process.execPath, bin, 'remove', '--volumes', '--yes'], inFolder).catch((error: unknown) =>
@@ -146,14 +156,19 @@ function toRows({ times, firstMs, peakSame, peakVersion, usages }: Measured): re
 }
 
 /** Replaces what stands between the two marks in docs/benchmarks.md. */
-async function writeResults(text: string, { times }: Measured): Promise<void> {
+/** Puts a text between the marks of docs/benchmarks.md. */
+async function writeResults(mark: string, text: string): Promise<void> {
   const file = join(root, 'docs', 'benchmarks.md');
   const document = await readFile(file, 'utf8');
-  const [before, after] = [document.split('<!-- results -->')[0], document.split('<!-- end of results -->')[1]];
+  const [before, after] = [document.split(`<!-- ${mark} -->`)[0], document.split(`<!-- end of ${mark} -->`)[1]];
   if (before === undefined || after === undefined) throw new Error(`${file} has no marks between which results go`);
-  const about = [
-    `${new Date().toISOString().slice(0, 10)}, ${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), Node.js ${process.version}, three hosts on the same machine.`,
-    `Medians of ${times.same.length} (same version) and ${times.version.length} (new version).`,
-  ].join(' ');
-  await writeFile(file, `${before}<!-- results -->\n${about}\n\n${text}<!-- end of results -->${after}`);
+  await writeFile(file, `${before}<!-- ${mark} -->\n${text}<!-- end of ${mark} -->${after}`);
+}
+
+function machine(): string {
+  return `${new Date().toISOString().slice(0, 10)}, ${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), Node.js ${process.version}.`;
+}
+
+function about({ times }: Measured): string {
+  return `${machine()} Three hosts on it. Medians of ${times.same.length} (same version) and ${times.version.length} (new version).`;
 }

@@ -142,21 +142,25 @@ deploy_example() {
   run ls -A
   cu deploy --env dev </dev/null
   say 'Calling the service'
-  call 'http://127.0.0.1:8123/shade'
-  call 'http://127.0.0.1:8123/shade?size=256&strips=8&seed=7'
+  call '{"strips": 6}'
+  say 'The same light from another side: the landscape is there already, only its light is computed'
+  call '{"strips": 6, "azimuth": 90}'
   cu status --env dev </dev/null
   cu logs --env dev --tail 5 </dev/null
 }
 
 # Shows the answer; an answer without a worker's name in it is a failure.
 call() {
-  printf '\n$ curl %s\n' "'$1'"
+  printf '\n$ curl -H "Authorization: Bearer $API_TOKEN" --json %s http://127.0.0.1:8123/v1/call/tasks.relief\n' "'$1'"
   node -e '
-    fetch(process.argv[1], { signal: AbortSignal.timeout(90_000) })
+    const token = require("node:fs").readFileSync(".cu/secrets.env", "utf8").match(/^API_TOKEN=(.*)$/m)[1];
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json", prefer: "wait=60" };
+    const options = { method: "POST", headers, body: process.argv[1], signal: AbortSignal.timeout(90_000) };
+    fetch("http://127.0.0.1:8123/v1/call/tasks.relief", options)
       .then(async (response) => {
         const text = await response.text();
         console.log(response.ok ? JSON.stringify(JSON.parse(text), null, 2) : `${response.status} ${text}`);
-        process.exitCode = response.ok && JSON.parse(text).workers.length > 0 ? 0 : 1;
+        process.exitCode = response.status === 200 && Object.keys(JSON.parse(text).workers).length > 0 ? 0 : 1;
       })
       .catch((error) => { console.error(`no answer: ${error.cause?.message ?? error.message}`); process.exitCode = 1; });
   ' "$1" || fail 'the service did not answer as it should'
@@ -183,7 +187,7 @@ finish_quietly() {
 tell_how_to_remove() {
   local prefix=''
   [ -z "${DOCKER_HOST-}" ] || prefix="DOCKER_HOST=$DOCKER_HOST "
-  say 'It runs: http://127.0.0.1:8123'
+  say 'It runs: http://127.0.0.1:8123/docs'
   printf 'Change %s/tasks.py and deploy again:\n  cd %s && %snode %s/bin/cu.js deploy\n' "$folder" "$folder" "$prefix" "$repo"
   printf 'Remove it, its data and the folder:\n  cd %s && %snode %s/bin/cu.js remove --env dev --volumes --yes && rm -rf %s\n' "$folder" "$prefix" "$repo" "$folder"
   if $started_stand_in; then printf 'Stop the test engine:\n  cd %s && npm run hosts -- down\n' "$repo"; fi

@@ -7,6 +7,7 @@ repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$repo" || exit 1
 results=$repo/node_modules/.cache/test-all
 export results cache="${XDG_CACHE_HOME:-$HOME/.cache}/cu"
+export venv="$cache/python-venv"
 passed=0
 failed=0
 table=''
@@ -26,7 +27,13 @@ main() {
   step build 120 npm run --silent build || exit 1
   step check 420 npm run --silent check
   vitest unit 300
-  suite template 300 "$results/template.xml" bash -c template_tests
+  if step python 420 bash -c install_python_tools; then
+    step python-check 180 bash -c python_check
+    suite runtime 600 "$results/runtime.xml" bash -c runtime_tests
+    suite template 180 "$results/template.xml" bash -c template_tests
+  else
+    for name in python-check runtime template; do count "$name" 0 1 0 'not run: no Python environment'; done
+  fi
   hosts_started=true
   if step hosts 600 npm run --silent hosts -- up 3; then
     vitest contract 600
@@ -102,23 +109,52 @@ read_report() {
   ' "$1" "$2"
 }
 
-# The tests of the example application, in a Python environment of their own that is kept between runs.
-template_tests() {
-  local venv=$cache/template-venv
-  if ! python3 -c 'import ensurepip, sys; assert sys.version_info >= (3, 9)' 2>/dev/null; then install_python || return 1; fi
+# A Python environment with what the runtime needs, kept between runs; a real Redis, and a browser for the page of docs.
+install_python_tools() {
+  local stamp
+  if ! python3 -c 'import ensurepip, sys; assert sys.version_info >= (3, 11)' 2>/dev/null; then install python3-venv || return 1; fi
+  command -v redis-server >/dev/null || install redis-server || return 1
+  [ -x /usr/bin/chromium ] || install chromium || return 1
   [ -x "$venv/bin/python" ] || python3 -m venv "$venv" || return 1
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r templates/app/requirements-test.txt || return 1
-  PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" -m pytest -q -p no:cacheprovider --junitxml="$results/template.xml" templates/app
+  stamp=$(cat templates/runtime/pyproject.toml templates/app/requirements*.txt | sha256sum)
+  if [ "$(cat "$venv/stamp" 2>/dev/null)" != "$stamp" ]; then
+    # From a copy, because pip builds in the folder; and then without the package itself: the tests take the one here.
+    local copy
+    copy=$(mktemp -d) && cp -r templates/runtime/. "$copy" || return 1
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$copy[test,dev]" -r templates/app/requirements.txt \
+      -r templates/app/requirements-test.txt || return 1
+    "$venv/bin/python" -m pip uninstall --quiet --yes cu-runtime || return 1
+    rm -rf "$copy"
+    printf '%s' "$stamp" >"$venv/stamp"
+  fi
 }
 
-install_python() {
+python_check() {
+  cd templates/runtime || return 1
+  "$venv/bin/python" -m mypy --cache-dir="$cache/mypy" && "$venv/bin/python" -m ruff check --no-cache . ../app ../../scripts &&
+    "$venv/bin/python" -m ruff format --no-cache --check . ../app ../../scripts
+}
+
+runtime_tests() {
+  cd templates/runtime || return 1
+  PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" -m pytest --junitxml="$results/runtime.xml" tests
+}
+
+template_tests() {
+  cd templates/app || return 1
+  PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=../runtime "$venv/bin/python" -m pytest -q -p cu.testing -p no:cacheprovider \
+    --junitxml="$results/template.xml" .
+}
+
+# install PACKAGE...: Debian's
+install() {
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo 'python3 (3.9 or newer) with venv is needed: install python3-venv' >&2
+    echo "$* is needed: install it" >&2
     return 1
   fi
-  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
-export -f template_tests install_python
+export -f template_tests runtime_tests python_check install_python_tools install
 
 bounded() {
   local limit=$1

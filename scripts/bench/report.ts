@@ -1,10 +1,15 @@
 export interface Row {
   readonly name: string;
   readonly value: number;
-  readonly unit: 'ms' | 'MB' | 'round trips';
+  readonly unit: 'ms' | 'MB' | 'round trips' | '/s' | 's';
   /** What the value is divided by, if anything. */
   readonly base?: number;
-  readonly limit?: { readonly at: number; readonly of: string };
+  readonly limit?: {
+    readonly at: number;
+    readonly of: string;
+    /** More is better: `at` is the least. */
+    readonly isLeast?: boolean;
+  };
 }
 
 /** What one host saw of a command. */
@@ -19,7 +24,8 @@ export interface HostUsage {
 }
 
 export function hasFailed(row: Row): boolean {
-  return row.limit !== undefined && !(measured(row) <= row.limit.at);
+  if (row.limit === undefined) return false;
+  return !(row.limit.isLeast === true ? measured(row) >= row.limit.at : measured(row) <= row.limit.at);
 }
 
 /** A Markdown table, aligned so that it reads well in a terminal too. */
@@ -30,7 +36,7 @@ export function rowsTable(rows: readonly Row[]): string {
       row.name,
       `${format(row.value)} ${row.unit}`,
       row.base === undefined ? '' : format(row.value / row.base),
-      row.limit === undefined ? '' : `${row.limit.at} ${row.limit.of}`,
+      row.limit === undefined ? '' : `${row.limit.isLeast === true ? 'at least ' : ''}${row.limit.at} ${row.limit.of}`,
       row.limit === undefined ? '' : hasFailed(row) ? 'FAIL' : 'PASS',
     ]),
   );

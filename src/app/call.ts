@@ -7,7 +7,7 @@ import { acceptFor, checkTarget, takeResult } from './call-result.ts';
 import type { Taken, Target } from './call-result.ts';
 import type { Context } from './context.ts';
 import { askJob, followJob, tell } from './follow-job.ts';
-import { unknownMethod } from './methods.ts';
+import { requireMethod, unknownMethod } from './methods.ts';
 import { openProject } from './project.ts';
 import { openWebApi } from './web-api.ts';
 import type { WebApi } from './web-api.ts';
@@ -40,6 +40,7 @@ export async function call(
   const target = options.output === undefined ? undefined : await checkTarget(context, options.output);
   const values = await readValues(context, given);
   await using web = await openWebApi(context, project);
+  if (values.some(({ type }) => type === 'file')) await requireMethod(web, method);
   await uploadFiles(context, web, values);
   const answer = await web.send(
     {
@@ -88,14 +89,15 @@ async function finish(context: Context, web: WebApi, { job: begun, target, wait 
   const result = { job: begun.id, state: begun.state, cached: false, taken: undefined, error: undefined };
   if (!wait && !hasEnded(begun.state)) return result;
   using deadline = startDeadline(context, begun);
+  let job = begun;
   try {
-    const job = await followJob(context, web, begun, deadline.signal);
+    job = await followJob(context, web, begun, deadline.signal);
     if (job.state !== 'done') return { ...result, state: job.state, error: jobError(job) };
     const path = `/v1/jobs/${encodeURIComponent(job.id)}/result`;
     const answer = await web.send({ method: 'GET', path, headers: acceptFor(target), what: job.name });
     return { ...result, state: job.state, taken: await takeResult(context, answer, { target, name: job.name }) };
   } catch (error) {
-    throw withJob(error, begun, context.signal);
+    throw withJob(error, job, context.signal);
   }
 }
 
@@ -111,9 +113,11 @@ function startDeadline(
   return { signal: AbortSignal.any([signal, controller.signal]), [Symbol.dispose]: () => clearTimeout(timer) };
 }
 
-/** Whatever ends the wait, the job goes on, and there is a way back to it. */
-function withJob(error: unknown, { id, name }: Job, signal: AbortSignal): unknown {
-  const hint = `job ${id} goes on: \`cu call --job ${id} --wait\` gets its result`;
+/** Whatever ends the wait, the job goes on or has its result, and there is a way back to it. */
+function withJob(error: unknown, { id, name, state }: Job, signal: AbortSignal): unknown {
+  const hint = hasEnded(state)
+    ? `\`cu call --job ${id}\` asks for the result again`
+    : `job ${id} goes on: \`cu call --job ${id} --wait\` gets its result`;
   if (signal.aborted) return new CuError('CANCELLED', `stopped waiting for ${name}`, { hint, cause: error });
   const isForgotten = error instanceof CuError && (error.statusCode === 404 || error.statusCode === 410);
   if (!(error instanceof CuError) || isForgotten) return error;

@@ -43,16 +43,23 @@ export async function describeMethod(context: Context, name: string): Promise<Me
   return found;
 }
 
+/** Before a large file is sent to nobody. */
+export async function requireMethod(web: WebApi, name: string): Promise<void> {
+  const methods = await readMethods(web);
+  if (!methods.some((method) => method.name === name)) throw notThere(name, methods);
+}
+
 /** The error for a method that the webserver does not know, with the one that was probably meant. */
 export async function unknownMethod(web: WebApi, name: string): Promise<CuError> {
   return notThere(name, await readMethods(web));
 }
 
 function notThere(name: string, methods: readonly Method[]): CuError {
-  const near = suggest(
-    name,
-    methods.map((method) => method.name),
-  );
+  const names = methods.map((method) => method.name);
+  // Without its module, or with another one.
+  const short = (full: string): string => full.slice(full.lastIndexOf('.') + 1);
+  const part = suggest(short(name), names.map(short));
+  const near = suggest(name, names) ?? names.find((each) => short(each) === part);
   return new CuError('USAGE', `there is no method ${name}`, {
     hint: near === undefined ? '`cu call --list` shows those there are' : `did you mean ${near}?`,
   });

@@ -1,4 +1,4 @@
-import { CuError } from '../core/error.ts';
+import { CuError, CuErrors } from '../core/error.ts';
 import { LABELS } from '../core/state.ts';
 import type { Desired, InstanceSpec } from '../core/state.ts';
 import { parseContainer } from '../observe/parse.ts';
@@ -40,6 +40,48 @@ export async function listContainers(
     isRunning: container.state === 'running',
     createdAt: container.createdAt,
   }));
+}
+
+/** The container of an instance that runs: in a rollout the one that carries its name, which was proven. */
+export async function runningInstance(
+  session: Session,
+  { desired, instance }: { readonly desired: Desired; readonly instance: InstanceSpec },
+  signal: AbortSignal,
+): Promise<RunningContainer | CuError> {
+  const target = desired.hosts.find((host) => host.name === instance.host);
+  if (target === undefined) throw new Error(`host ${instance.host} is not in the config`);
+  const containers = await listContainers(await session.open(target), desired, signal);
+  const own = containers.filter(
+    (each) => each.isRunning && each.service === instance.service && each.instance === instance.instance,
+  );
+  const found = own.find((each) => each.name === instance.containerName) ?? own[0];
+  if (found !== undefined) return found;
+  return new CuError('STEP_FAILED', `${instance.service} does not run`, {
+    host: instance.host,
+    hint: '`cu deploy` starts it; `cu status` shows what runs',
+  });
+}
+
+/** Asks one instance after the other, until one gives what is wanted; what others lack matters only when none does. */
+export async function firstInstance<T>(
+  instances: readonly InstanceSpec[],
+  signal: AbortSignal,
+  attempt: (instance: InstanceSpec) => Promise<T | CuError>,
+): Promise<T> {
+  const errors: CuError[] = [];
+  for (const instance of instances) {
+    signal.throwIfAborted();
+    try {
+      const found = await attempt(instance);
+      if (!(found instanceof CuError)) return found;
+      errors.push(found);
+    } catch (error) {
+      if (signal.aborted || !(error instanceof CuError)) throw error;
+      errors.push(error);
+    }
+  }
+  const [only, ...others] = errors.toSorted((one, other) => one.exitCode - other.exitCode);
+  throw only !== undefined && others.length === 0 ? only : new CuErrors(only === undefined ? [] : [only, ...others]);
 }
 
 /** The one running container that a TARGET names; the first of several replicas of one service. */

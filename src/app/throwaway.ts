@@ -3,29 +3,33 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod/mini';
 import { CuError } from '../core/error.ts';
 import { LABELS } from '../core/state.ts';
-import { removeContainer, startContainer } from '../execute/engine.ts';
-import { removeNetwork, removeVolume } from '../execute/resources.ts';
+import { startContainer } from '../execute/engine.ts';
+import { inspectContainer } from '../observe/observe.ts';
 import { containerTail } from '../transport/container-log.ts';
-import { wordsOf } from '../transport/errors.ts';
 import { runInContainer } from '../transport/exec.ts';
 import type { Host } from '../transport/host.ts';
 import type { Context } from './context.ts';
+import { newRun, removeRun, TEST_ROLE } from './throwaway-leftovers.ts';
 
 /** A network, a storage volume and a broker that only one run of `cu test` has; all of it goes with it. */
 export interface Throwaway extends AsyncDisposable {
+  /** Of the network and the volume; names of containers begin with it. */
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly brokerUrl: (database: number) => string;
 }
 
-export const TEST_ROLE = 'test';
+export interface ThrowawayOptions {
+  readonly project: string;
+  /** A reference or an id that the host has. */
+  readonly brokerImage: string;
+}
 
-const REMOVE_MS = 20_000;
-const BROKER_READY_MS = 30_000;
+const READY_MS = 30_000;
 
 /**
  * Redis in the background, and in the foreground what ends with the stream that cu holds open to it: so a broker that
- * runs is that of a `cu test` that lives, whatever became of the process. Its password is on no command line.
+ * runs is that of a `cu test` that lives, whatever became of its process. The password is on no command line.
  */
 const BROKER_SCRIPT = `printf 'requirepass %s\\nsave ""\\nappendonly no\\nmaxmemory-policy noeviction\\n' "$PASSWORD" | redis-server - &
 exec cat >/dev/null`;
@@ -35,40 +39,73 @@ const created = z.object({ Id: z.string() });
 export async function openThrowaway(
   context: Context,
   host: Host,
-  { project, brokerImage }: { readonly project: string; readonly brokerImage: string },
+  { project, brokerImage }: ThrowawayOptions,
 ): Promise<Throwaway> {
-  const run = `${context.now().toString(36)}-${randomBytes(3).toString('hex')}`;
+  const { signal } = context;
+  const docker = host.docker();
+  const run = newRun(context.now());
   const name = `${project}-test-${run}`;
   const labels = { [LABELS.project]: project, [LABELS.role]: TEST_ROLE, [LABELS.run]: run };
   const password = randomBytes(18).toString('base64url');
-  const broker = `${name}-broker`;
-  const close = new AsyncDisposableStack();
-  // Declared first, removed last: both are held by containers.
-  close.defer(() => remove(context, host, `volume ${name}`, (signal) => removeVolume(host, name, signal)));
-  close.defer(() => remove(context, host, `network ${name}`, (signal) => removeNetwork(host, name, signal)));
-  close.defer(() => remove(context, host, `container ${broker}`, (signal) => removeContainer(host, broker, signal)));
+  let letGo = (): void => undefined;
+  const close = async (): Promise<void> => {
+    letGo();
+    await removeRun(context, host, { project, run });
+  };
   try {
-    const { signal } = context;
-    const docker = host.docker();
     const body = { Name: name, Labels: labels };
     await docker.json({ method: 'POST', path: '/networks/create', body: { ...body, Driver: 'bridge' }, signal });
     await docker.json({ method: 'POST', path: '/volumes/create', body, signal });
-    const id = await createBroker(context, host, { name: broker, network: name, labels, brokerImage, password });
-    const lifeline = await docker.hijack({ method: 'POST', path: `/containers/${id}/attach`, query: LIFELINE, signal });
+    const broker = await docker.json({
+      method: 'POST',
+      path: '/containers/create',
+      query: { name: `${name}-broker` },
+      body: {
+        Image: brokerImage,
+        Entrypoint: ['sh', '-c', BROKER_SCRIPT],
+        Cmd: [],
+        Env: [`PASSWORD=${password}`],
+        Labels: labels,
+        OpenStdin: true,
+        StdinOnce: true,
+        HostConfig: { NetworkMode: name },
+        NetworkingConfig: { EndpointsConfig: { [name]: { Aliases: ['broker'] } } },
+      },
+      signal,
+    });
+    const { Id: id } = created.parse(broker);
+    const query = { stream: true, stdin: true };
+    const lifeline = await docker.hijack({ method: 'POST', path: `/containers/${id}/attach`, query });
     lifeline.on('error', () => undefined);
-    close.defer(async () => void lifeline.destroy());
+    letGo = () => void lifeline.destroy();
     await startContainer(host, id, signal);
-    await waitForBroker(context, host, { id, brokerImage });
+    await waitForBroker(host, id, { brokerImage, signal });
   } catch (error) {
-    await close.disposeAsync();
+    await close();
     throw error;
   }
-  return {
-    name,
-    labels,
-    brokerUrl: (database) => `redis://:${password}@broker:6379/${database}`,
-    [Symbol.asyncDispose]: () => close.disposeAsync(),
-  };
+  const brokerUrl = (database: number): string => `redis://:${password}@broker:6379/${database}`;
+  return { name, labels, brokerUrl, [Symbol.asyncDispose]: close };
 }
 
-const LIFELINE = { stream: true, stdin: true };
+async function waitForBroker(
+  host: Host,
+  id: string,
+  { brokerImage, signal }: { readonly brokerImage: string; readonly signal: AbortSignal },
+): Promise<void> {
+  const deadline = AbortSignal.timeout(READY_MS);
+  for (;;) {
+    const container = await inspectContainer(host, id, signal);
+    if (container?.observed.state !== 'running' || deadline.aborted) {
+      throw new CuError('STEP_FAILED', `no throwaway broker came up from the image ${brokerImage}`, {
+        host: host.name,
+        detail: await containerTail(host, id, 20),
+        hint: 'it has to have redis-server, redis-cli and sh, as redis:8 has: name such an image under images.redis.ref',
+      });
+    }
+    const { stdout } = await runInContainer(host, id, ['redis-cli', 'ping'], { signal });
+    // Asked without the password: that it wants one is answer enough.
+    if (/PONG|NOAUTH/.test(stdout)) return;
+    await sleep(100, undefined, { signal });
+  }
+}

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { CuError, CuErrors } from '../core/error.ts';
+import { CuError } from '../core/error.ts';
 import type { InstanceSpec } from '../core/state.ts';
 import { dialContainer, probe } from '../execute/probe.ts';
 import { inspectContainer } from '../observe/observe.ts';
@@ -7,7 +7,7 @@ import { createHttpClient } from '../transport/http.ts';
 import type { HttpAnswer, HttpClient, HttpRequest } from '../transport/http.ts';
 import type { Context } from './context.ts';
 import type { Project } from './project.ts';
-import { listContainers } from './running.ts';
+import { firstInstance, runningInstance } from './running.ts';
 import { openSession } from './session.ts';
 import type { Session } from './session.ts';
 import { problemError, readProblem, TOKEN } from './web-problem.ts';
@@ -107,20 +107,7 @@ async function findWebserver(context: Context, { desired, loaded }: Project, ses
       },
     );
   }
-  const errors: CuError[] = [];
-  for (const instance of instances) {
-    context.signal.throwIfAborted();
-    try {
-      const found = await reachInstance(context, session, { desired, instance });
-      if (!(found instanceof CuError)) return found;
-      errors.push(found);
-    } catch (error) {
-      if (context.signal.aborted || !(error instanceof CuError)) throw error;
-      errors.push(error);
-    }
-  }
-  const [only, ...others] = errors.toSorted((one, other) => one.exitCode - other.exitCode);
-  throw only !== undefined && others.length === 0 ? only : new CuErrors(only === undefined ? [] : [only, ...others]);
+  return firstInstance(instances, context.signal, (instance) => reachInstance(context, session, { desired, instance }));
 }
 
 async function reachInstance(
@@ -128,22 +115,15 @@ async function reachInstance(
   session: Session,
   { desired, instance }: Pick<Project, 'desired'> & { readonly instance: InstanceSpec },
 ): Promise<Found | CuError> {
-  const target = desired.hosts.find((host) => host.name === instance.host);
-  if (target === undefined) throw new Error(`host ${instance.host} is not in the config`);
-  const host = await session.open(target);
-  const containers = await listContainers(host, desired, signal);
-  const own = containers.filter(
-    (each) => each.isRunning && each.service === instance.service && each.instance === instance.instance,
-  );
-  // In a rollout the one that carries the name is the one that was proven.
-  const running = own.find((each) => each.name === instance.containerName) ?? own[0];
-  const container = running === undefined ? undefined : await inspectContainer(host, running.id, signal);
-  if (container === undefined) {
-    return new CuError('STEP_FAILED', `${instance.service} does not run`, {
+  const running = await runningInstance(session, { desired, instance }, signal);
+  if (running instanceof CuError) return running;
+  const { host } = running;
+  const container = await inspectContainer(host, running.id, signal);
+  if (container === undefined)
+    return new CuError('STEP_FAILED', `${running.name} was just removed`, {
       host: host.name,
-      hint: '`cu deploy` starts it; `cu status` shows what runs',
+      hint: 'run the command again',
     });
-  }
   const problem = await probe(host, container, instance.health, { secret: undefined, signal });
   if (problem === undefined) {
     const dial = (): Promise<Duplex> => dialContainer(host, container, portOf(instance), signal);

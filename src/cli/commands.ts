@@ -76,13 +76,18 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/shell.ts')).shell,
   },
   {
+    name: 'test',
+    summary: "run the project's own tests in its image",
+    load: async () => (await import('./commands/test.ts')).test,
+  },
+  {
     name: 'call',
     summary: 'call a method of the web API',
     load: async () => (await import('./commands/call.ts')).call,
   },
   {
     name: 'purge',
-    summary: 'free space that old versions hold',
+    summary: 'free space that old versions and results hold',
     load: async () => (await import('./commands/purge.ts')).purge,
   },
   {

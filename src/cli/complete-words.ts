@@ -24,7 +24,7 @@ async function candidatesFor(context: Context, before: readonly string[], last: 
   if (last.startsWith('-')) return Object.keys(flags).map(longName);
   if (command === undefined) return COMMANDS.map(({ name }) => name);
   if (command.name === 'completion') return ['bash', 'fish', 'powershell', 'zsh'];
-  if (command.name === 'purge') return ['containers', 'images'];
+  if (command.name === 'purge') return ['cache', 'containers', 'images', 'uploads'];
   const takesTarget = command.args.some(({ name }) => name.includes('target'));
   return takesTarget ? (await readNames(context)).targets : [];
 }

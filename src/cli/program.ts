@@ -134,7 +134,7 @@ function usageError(error: CommanderError, chosen: string | undefined): CuError 
     chosen === undefined || error.code === 'commander.unknownCommand' ? 'cu --help' : `cu ${chosen} --help`;
   let hint = `run \`${helpWords}\` to see what there is`;
   if (suggestion !== undefined) hint = `did you mean ${suggestion}?`;
-  else if (chosen === 'exec' && error.code === 'commander.unknownOption')
+  else if ((chosen === 'exec' || chosen === 'test') && error.code === 'commander.unknownOption')
     hint = 'put the command and its flags after --';
   return new CuError('USAGE', first.replace(/^error: /, ''), { hint });
 }

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 import tasks
+
 from cu import File
 
 pytestmark = pytest.mark.usefixtures("cu_eager")

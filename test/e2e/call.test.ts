@@ -1,42 +1,20 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { followCu } from '../support/follow.ts';
-import { eventually, startScenario } from '../support/scenario.ts';
+import { eventually } from '../support/scenario.ts';
 import type { Scenario } from '../support/scenario.ts';
+import { startWebApi } from '../support/web-api.ts';
 
-const PROJECT = 'e2e-call';
 const TOKEN = randomBytes(16).toString('hex');
-const CONFIG = `
-storage: none
-secrets: { files: [.cu/secrets.env] }
-images: { app: { repository: ${PROJECT}, build: { context: . } } }
-services:
-  site:
-    kind: webserver
-    image: app
-    command: [python, -u, /server.py]
-    on: [host1, host2]
-    ports: ["*:8531"]
-    secrets: [API_TOKEN]
-    drain: 1s
-    restart: "no"
-`;
 const NO_HOST = 'address: 127.0.0.1, port: 1,';
 
 let scenario: Scenario;
 let config: string;
 
 beforeAll(async () => {
-  scenario = await startScenario({
-    project: PROJECT,
-    config: CONFIG,
-    template: fileURLToPath(new URL('../support/web-api', import.meta.url)),
-    files: { '.cu/secrets.env': `API_TOKEN=${TOKEN}\n` },
-    hosts: ['host1', 'host2'],
-  });
+  scenario = await startWebApi({ project: 'e2e-call', port: 8531, token: TOKEN });
   config = await scenario.read('cu.config.yaml');
   const deployed = await scenario.cu('deploy');
   expect(deployed.exitCode, deployed.all).toBe(0);
@@ -70,7 +48,6 @@ describe('a method that answers at once', () => {
     ['value=3.0', '3.0'],
     ['value:="3"', '"3"'],
     ['value={"a": [1, null]}', '{"a": [1, null]}'],
-    ['value=', '""'],
   ])('gets %s as what it looks like', async (given, expected) => {
     const result = await scenario.cu('call', 'echo', given);
 
@@ -159,10 +136,14 @@ describe('a method that takes a while', () => {
 
     expect(result.exitCode, result.all).toBe(0);
     const content = await readFile(join(scenario.directory, 'large.bin'));
-    const expected = Buffer.concat(
-      Array.from({ length: 40_000 }, () => Buffer.from(Uint8Array.from({ length: 256 }, (_, at) => at))),
-    );
-    expect(content.equals(expected)).toBe(true);
+    expect(
+      content.equals(
+        Buffer.alloc(
+          256 * 40_000,
+          Uint8Array.from({ length: 256 }, (_, at) => at),
+        ),
+      ),
+    ).toBe(true);
     expect((await readdir(scenario.directory)).filter((name) => name.endsWith('.part'))).toEqual([]);
   });
 
@@ -222,7 +203,6 @@ describe('a call that is refused', () => {
     [['math.ad', 'x=1'], 'did you mean math.add?'],
     [['secret.door'], 'API_TOKEN'],
     [['math.add', 'x=@missing.bin'], 'cannot read x=@missing.bin'],
-    [['math.add', 'x:=one'], 'x:=one is not JSON'],
     [['picture', '--json'], '-o FILE'],
     [[], 'which method is to be called?'],
   ])('%j: exit 2, and what is wrong', async (argv, expected) => {
@@ -249,13 +229,6 @@ describe('a call that is refused', () => {
 
     expect(result).toMatchObject({ exitCode: 2, stdout: '' });
     expect(result.stderr).toContain('the secret API_TOKEN is missing: looked in .cu/secrets.env');
-  });
-
-  test('by a bug of the service names the request', async () => {
-    const result = await scenario.cu('call', 'broken');
-
-    expect(result).toMatchObject({ exitCode: 4, stdout: '' });
-    expect(result.stderr).toContain('req-17');
   });
 
   test('by a job that is not known says so', async () => {

@@ -26,7 +26,7 @@ test('what cu init writes is valid as it is, in both environments', async () => 
     expect(await cu('config', '--env', environment)).toMatchObject({ code: 0 });
 });
 
-test('the three commented lines for hosts are valid once uncommented', async () => {
+test('the four commented lines for hosts are valid once uncommented', async () => {
   await cu('init');
   const file = join(folder, 'cu.config.yaml');
   await writeFile(file, withHosts(await readFile(file, 'utf8')));
@@ -51,7 +51,8 @@ test('cu init writes everything that the image needs, and keeps secrets out of g
       'cu.config.yaml',
       'requirements.txt',
       'tasks.py',
-      'web.py',
+      'test_tasks.py',
+      '.cu',
     ]),
   );
   expect(names).not.toContain('gitignore');
@@ -67,7 +68,7 @@ test('cu init never overwrites', async () => {
   expect(await readFile(join(folder, 'tasks.py'), 'utf8')).toBe('# mine\n');
 });
 
-/** Takes the `#` off the three lines and leaves out the line that they replace. */
+/** Takes the `#` off the four lines and leaves out the line that they replace. */
 function withHosts(config: string): string {
   const lines = config.split('\n');
   const replaced = lines.findIndex((line) => line.includes('127.0.0.1:8124'));
@@ -75,7 +76,7 @@ function withHosts(config: string): string {
   expect(replaced).toBeGreaterThan(0);
   expect(first).toBeGreaterThan(replaced);
   return lines
-    .map((line, index) => (index >= first && index < first + 3 ? line.replace('# ', '') : line))
+    .map((line, index) => (index >= first && index < first + 4 ? line.replace('# ', '') : line))
     .filter((_, index) => index !== replaced)
     .join('\n');
 }

@@ -107,7 +107,7 @@ def reap(arguments: list[str], settings: Settings) -> int:
 def doctor(arguments: list[str], settings: Settings) -> int:
     """Check what a worker or webserver needs, and say how to mend it."""
     from .api import Runtime, attach_storage, load_tasks
-    from .store import Store, StorageError
+    from .store import StorageError, Store
 
     parser = argparse.ArgumentParser(prog="python -m cu doctor")
     parser.add_argument(
@@ -129,7 +129,7 @@ def doctor(arguments: list[str], settings: Settings) -> int:
         memory = rt.ledger.redis.config_get("appendonly", "maxmemory-policy")
         if memory.get("appendonly") != "yes":
             say("broker", "appendonly is off: accepted calls would be lost with Redis; use `kind: redis`")
-    except redis.NoPermissionError:
+    except redis.exceptions.NoPermissionError:
         pass
     except redis.RedisError as error:
         say("broker", f"{error}; is the service of kind redis running? see `cu status`")

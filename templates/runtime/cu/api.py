@@ -351,7 +351,8 @@ class Context:
         return False
 
 
-CONTEXT: contextvars.ContextVar[Context] = contextvars.ContextVar("cu_context", default=Context())
+OUTSIDE = Context()
+CONTEXT: contextvars.ContextVar[Context] = contextvars.ContextVar("cu_context", default=OUTSIDE)
 
 
 class ContextProxy:
@@ -589,7 +590,7 @@ class Runtime:
         if "$blob" in stored:
             stored = codec.unpack(self.store.read(stored["$blob"]))
         structure = relocate(stored["result"], claim.moved)
-        key = stored["key"]
+        key: str = stored["key"]
         if claim.moved:
             # Parts of two versions of the code: right for whoever asked, for nobody else.
             key = hashlib.sha256(f"mixed {claim.id}".encode()).hexdigest()

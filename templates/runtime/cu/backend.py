@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from redis.exceptions import RedisError
-
 from .api import RedisStore, attach_storage
 from .config import Settings
 from .ledger import Job, Ledger
@@ -52,7 +50,7 @@ class Backend:
             try:
                 self._store = await in_thread(self._storage_threads, STORAGE_SECONDS, open_store, self)
                 self.storage_trouble = None
-            except (StorageError, RedisError, OSError) as error:
+            except Exception as error:
                 self.storage_trouble = f"the storage {self.settings.storage_url} cannot be used yet: {error}"
                 await asyncio.sleep(1)
 

@@ -13,7 +13,7 @@ from celery.schedules import crontab
 
 from .api import SCHEDULES, Runtime, Schedule, load_tasks
 from .config import Settings
-from .worker import set_up_logging
+from .log import set_up_logging
 
 log = logging.getLogger("cu")
 LATE_SECONDS = 3600.0

@@ -241,7 +241,7 @@ def npy(value: Any, where: str) -> bytes:
     return buffer.getvalue()
 
 
-def encode(value: object, *, pickle_key: bytes | None = None) -> Encoded:
+def encode(value: Any, *, pickle_key: bytes | None = None) -> Encoded:
     """The plainest form that gives back exactly this value."""
     if isinstance(value, File):
         return Encoded("file", None, value, media_type_of(value.name))

@@ -51,7 +51,9 @@ def job_response(job: Job, status: int, headers: Mapping[str, str] | None = None
     return json_response(view(job), status, {**later, **(headers or {})})
 
 
-async def event_stream(waiters: Waiters, id_: str, number: int) -> AsyncIterator[bytes]:
+async def event_stream(
+    waiters: Waiters, id_: str, number: int, heartbeat_seconds: float = HEARTBEAT_SECONDS
+) -> AsyncIterator[bytes]:
     """Server-sent events (HTML standard, 9.2): what changes of a job, and a comment when nothing does.
 
     The first event, with the id `number`, is the state as it is, so whoever comes back has not missed it.
@@ -73,6 +75,6 @@ async def event_stream(waiters: Waiters, id_: str, number: int) -> AsyncIterator
             if kind:
                 yield f"event: {kind}\nid: {number}\ndata: {json.dumps(data)}\n\n".encode()
                 number, sent = number + 1, time.monotonic()
-            elif time.monotonic() - sent > HEARTBEAT_SECONDS:
+            elif time.monotonic() - sent > heartbeat_seconds:
                 yield b": still here\n\n"
                 sent = time.monotonic()

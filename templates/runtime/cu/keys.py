@@ -278,7 +278,7 @@ def is_ours(decorator: ast.expr, thing: Any) -> bool:
     return origin == "cu" or origin.startswith("cu.")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def has_source(thing: Any) -> bool:
     try:
         return bool(inspect.getsourcelines(thing)[0])

@@ -321,7 +321,7 @@ class Ledger:
         found = self._run("take", *self._claimant(node, offers), *queues)
         return None if found is None else read_claim(found)
 
-    def _claimant(self, node: str, offers: Mapping[str, float]) -> tuple[object, ...]:
+    def _claimant(self, node: str, offers: Mapping[str, float]) -> tuple[Any, ...]:
         return node, self.lease_seconds, json.dumps(dict(offers)), self.max_lost, DEAD_TTL_SECONDS
 
     def renew(self, held: Iterable[tuple[str, int]]) -> set[str]:
@@ -418,12 +418,12 @@ class Ledger:
     def _publish(self, id_: str, values: dict[str, str] | None, event: dict[str, object]) -> None:
         with self.redis.pipeline(transaction=False) as pipe:
             if values is not None:
-                pipe.hset(f"{self.prefix}job:{id_}", mapping=values)
+                pipe.hset(f"{self.prefix}job:{id_}", mapping=cast("Any", values))
             pipe.publish(self.events_channel, json.dumps({"job": id_, **event}))
             pipe.execute()
 
-    def _run(self, script: str, *arguments: object) -> Any:
-        return self._scripts[script](keys=[self.prefix], args=list(arguments))
+    def _run(self, script: str, *arguments: Any) -> Any:
+        return self._scripts[script](keys=[self.prefix], args=arguments)
 
 
 def read_claim(found: Sequence[Any]) -> Claim:

@@ -74,7 +74,10 @@ def describe(parameter: Parameter) -> dict[str, Any]:
 
 def openapi(manifest: Manifest) -> dict[str, Any]:
     """The OpenAPI document: a path for each public function, then the routes of jobs and files."""
-    calls = {f"/v1/call/{function.name}": {"post": operation(function)} for function in manifest.public}
+    calls: dict[str, Any] = {}
+    types: dict[str, Any] = {}
+    for function in manifest.public:
+        calls[f"/v1/call/{function.name}"] = {"post": hoisted(operation(function), function.name, types)}
     return {
         "openapi": "3.1.0",
         "info": {"title": manifest.title, "description": manifest.description, "version": "1"},
@@ -82,9 +85,23 @@ def openapi(manifest: Manifest) -> dict[str, Any]:
         "paths": {**calls, **ROUTES},
         "components": {
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
-            "schemas": {"Job": JOB, "Problem": PROBLEM, "File": FILE_REFERENCE},
+            "schemas": {"Job": JOB, "Problem": PROBLEM, "File": FILE_REFERENCE, **types},
         },
     }
+
+
+def hoisted(value: Any, prefix: str, types: dict[str, Any]) -> Any:
+    """The same, with types that schemas define within themselves moved to `types`, for OpenAPI to find."""
+    if isinstance(value, list):
+        return [hoisted(item, prefix, types) for item in value]
+    if not isinstance(value, dict):
+        return value
+    for name, schema in value.get("$defs", {}).items():
+        types[f"{prefix}.{name}"] = hoisted(schema, prefix, types)
+    moved = {name: hoisted(item, prefix, types) for name, item in value.items() if name != "$defs"}
+    if str(moved.get("$ref", "")).startswith("#/$defs/"):
+        moved["$ref"] = f"#/components/schemas/{prefix}.{moved['$ref'].removeprefix('#/$defs/')}"
+    return moved
 
 
 def operation(function: Function) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +33,8 @@ def run(app: Any, host: str, port: int, on_stop: Callable[[], None]) -> None:
         timeout_graceful_shutdown=STOP_SECONDS,
     )
     # uvicorn raises the signal again once it has stopped: that was a stop as asked for, not a failure.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Threads that hang in a broken storage must not keep the process from ending.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     Server(config, on_stop).run()
 
 

@@ -517,7 +517,7 @@ class Store:
 
     def _read_marker(self) -> tuple[object, dict[str, str] | None]:
         try:
-            with self._explained("read"):
+            with self.explained("read"):
                 identity = self.disk.identity(MARKER)
                 found = json.loads(self.disk.read(MARKER))
             if found["format"] != FORMAT:
@@ -544,13 +544,13 @@ class Store:
         """Before every write: StorageError unless this still is what was attached."""
         if self.id is None:
             raise StorageError(f"the storage {self.shown} was not attached: call attach() first")
-        with self._explained("read"):
+        with self.explained("read"):
             identity = self.disk.identity(MARKER)
         if identity is None or identity != self._identity:
             self.attach(self.id)
 
     @contextlib.contextmanager
-    def _explained(self, what: Literal["read", "write"]) -> Iterator[None]:
+    def explained(self, what: Literal["read", "write"]) -> Iterator[None]:
         """Errors for people; only a reader has use for a FileNotFoundError."""
         try:
             yield
@@ -579,7 +579,7 @@ class Store:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         self.check()
-        with self._explained("write"):
+        with self.explained("write"):
             yield
 
     def put_bytes(self, data: bytes) -> str:
@@ -604,14 +604,14 @@ class Store:
     def has(self, sha256: str, size: int | None = None) -> bool:
         """Whether a blob is there (of this size); if so it stays for an hour: who asks will refer to it."""
         name = place("blobs", sha256)
-        with self._explained("write"):
+        with self.explained("write"):
             item = self.disk.stat(name)
             if item is None or size not in (None, item.size):
                 return False
             return not self._note_use("blobs", sha256, item.modified) or self.disk.stat(name) is not None
 
     def size(self, sha256: str) -> int | None:
-        with self._explained("read"):
+        with self.explained("read"):
             item = self.disk.stat(place("blobs", sha256))
         return None if item is None else item.size
 
@@ -644,7 +644,7 @@ class Store:
     @contextlib.contextmanager
     def _reading(self, sha256: str) -> Iterator[None]:
         try:
-            with self._explained("read"):
+            with self.explained("read"):
                 yield
         except FileNotFoundError:
             self.check()
@@ -678,7 +678,7 @@ class Store:
     def get_entry(self, key: str) -> Entry | None:
         """A result; None when there is none, it expired, cannot be read, or its bytes are gone."""
         name = place("index", key)
-        with self._explained("write"):
+        with self.explained("write"):
             try:
                 entry = parse_entry(key, self.disk.read(name))
             except (FileNotFoundError, ValueError):
@@ -700,7 +700,7 @@ class Store:
     def upload(self, sha256: str) -> dict[str, Any] | None:
         """What was recorded of an upload: size, name, time."""
         name = place("uploads", sha256)
-        with self._explained("read"):
+        with self.explained("read"):
             try:
                 found = json.loads(self.disk.read(name))
             except (FileNotFoundError, ValueError):
@@ -708,7 +708,7 @@ class Store:
         return found if isinstance(found, dict) else None
 
     def has_upload(self, sha256: str) -> bool:
-        with self._explained("read"):
+        with self.explained("read"):
             return self.disk.stat(place("uploads", sha256)) is not None
 
     def used(self, kind: Kind, id_: str) -> None:
@@ -780,7 +780,7 @@ class BlobWriter:
         if self.limit is not None and self.size > self.limit:
             raise OverflowError(f"more than {self.limit} bytes")
         self.hashed.update(chunk)
-        with self.store._explained("write"):
+        with self.store.explained("write"):
             self.temp.write(chunk)
 
     def commit(self, expected: str | None = None) -> tuple[str, int]:

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 import redis
 
-from . import api
+from . import api, codec
 from .config import Settings, load_settings
 
 
@@ -168,7 +168,7 @@ def cu_eager(cu_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator
             cache_bytes=cu_settings.cache_bytes,
         )
         store.attach(None)
-        api.codec.current_store.set(store)
+        codec.current_store.set(store)
         rt.__dict__["store"] = store
         yield rt
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -15,9 +16,11 @@ from redis.exceptions import RedisError
 from .ledger import ENDED, Job
 
 Change = Mapping[str, Any]
-"""What a running job said: `progress` and `message`, or `log`."""
+"""What a running job said: `progress` and `message`, or `log`; empty when nothing could be learned."""
 News = Job | Change | None
 """A job as it now is, something that it said, or None: the queue forgot it."""
+
+log = logging.getLogger("cu")
 
 READ_AGAIN_SECONDS = 2.0
 LISTEN_ON_SECONDS = 30.0
@@ -99,6 +102,10 @@ class Waiters:
                     await self._hear(subscription)
             except (RedisError, OSError):
                 await asyncio.sleep(0.5)
+            except Exception:
+                # Whoever waits is still woken by `_refresh`.
+                log.exception("an event cannot be read")
+                await asyncio.sleep(0.5)
 
     async def _hear(self, subscription: Any) -> None:
         await subscription.subscribe(self.channel)
@@ -142,7 +149,12 @@ class Waiters:
                 jobs = await self.read(ids)
             except (RedisError, OSError):
                 # Redis is away: they stay as they are until it is back, or until their time is over.
-                continue
+                jobs = {}
+            except Exception:
+                log.exception("a job cannot be read")
+                jobs = {}
+            for id_ in ids - jobs.keys():
+                self._tell(id_, {})
             for id_, job in jobs.items():
                 self._tell(id_, job)
 

@@ -8,7 +8,6 @@ may not run another thread for minutes.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -17,11 +16,10 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from billiard.exceptions import SoftTimeLimitExceeded
@@ -33,6 +31,7 @@ from . import codec
 from .api import CONTEXT, Context, Runtime, load_tasks, runtime
 from .config import Settings, load_settings
 from .ledger import Claim, queue_for
+from .log import set_up_logging
 from .manifest import ArgumentErrors
 
 RETRY_CAP_SECONDS = 60.0
@@ -42,32 +41,15 @@ CHAIN_SECONDS = 1.0
 """For so long a child goes on with the next job by itself before it asks Celery again."""
 FINISH_PATIENCE_SECONDS = 3600.0
 STOPPING = "stopping"
-
-
-class Jsonl(logging.Formatter):
-    """One JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+Answer = TypeVar("Answer")
 
 
 log = logging.getLogger("cu")
 
 
-def set_up_logging(**_: Any) -> None:
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(Jsonl())
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
+def quiet_logging(**_: Any) -> None:
+    """JSON lines, without those in which Celery says what the ledger says better."""
+    set_up_logging()
     for noisy in ("celery.worker.strategy", "celery.app.trace", "amqp", "kombu"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
@@ -121,7 +103,7 @@ def serve(settings: Settings) -> None:
     load_tasks(settings)
     hand = Path(tempfile.mkdtemp(prefix="cu-held-"))
     os.environ["CU_HELD"] = str(hand)
-    signals.setup_logging.connect(set_up_logging, weak=False)
+    signals.setup_logging.connect(quiet_logging, weak=False)
     app = make_app(settings)
     keeper = Keeper(settings, hand)
     signals.worker_ready.connect(lambda **_: keeper.start(), weak=False)
@@ -265,7 +247,7 @@ def retry_delay(claim: Claim, options: Any, error: BaseException) -> float | Non
     return float(min(2.0 ** (claim.attempt - 1), RETRY_CAP_SECONDS))
 
 
-def persist(step: Any) -> Any:
+def persist(step: Callable[[], Answer]) -> Answer:
     """Do a step of the ledger, however long Redis is away: what was computed must not be in vain."""
     deadline = time.monotonic() + FINISH_PATIENCE_SECONDS
     while True:

@@ -26,7 +26,9 @@ TASKS = '''
 What the tests of the webserver call.
 """
 
+import enum
 import time
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -153,6 +155,27 @@ def now() -> float:
 @cu.call(public=True)
 def report(region: File) -> dict:
     return {"region": region, "at": datetime(2026, 1, 2), "sizes": (1, 2), "nan": float("nan"), "raw": b"ab"}
+
+
+class Shade(enum.Enum):
+    LIGHT = "light"
+    DARK = "dark"
+
+
+@dataclass
+class Sun:
+    azimuth: float
+    altitude: float = 45.0
+
+
+@cu.call(public=True)
+def relief(sun: Sun, shade: Shade, smooth: bool = False, more: list[Sun] | None = None) -> str:
+    """Light from `sun`.
+
+    sun: where the light comes from
+    shade: of the valleys
+    """
+    return f"{sun.azimuth:g} {sun.altitude:g} {shade.value} {smooth} {len(more or [])}"
 
 
 class Thing:

@@ -27,7 +27,7 @@ def page(web: Web, tmp_path: Path) -> Iterator[Browser]:
     """The page as it is when it was opened and its list has loaded."""
     with Browser(tmp_path / "profile") as browser:
         browser.open(f"{web.url}/docs")
-        eventually(lambda: browser.text("#count") == "17 functions")
+        eventually(lambda: browser.text("#count") == "18 functions")
         yield browser
 
 
@@ -122,6 +122,23 @@ def test_a_file_is_uploaded_with_a_call(page: Browser, tmp_path: Path) -> None:
     assert page.text(at("length", ".result pre")) == "642"
     command = page.evaluate(f'document.querySelector("{at("length", ".outcome > details pre")}").textContent')
     assert "-F 'region=@region.tif'" in command
+
+
+def test_choices_switches_and_json_are_fields_of_their_own(page: Browser) -> None:
+    page.fill("#token", TOKEN)
+    unfold(page, "relief")
+    assert "shade" in page.text(at("relief"))
+    assert 'one of "light", "dark", required' in page.text(at("relief"))
+    assert "array of Sun or null, default null" in page.text(at("relief"))
+    page.fill("[id='call-tasks.relief-sun']", '{"azimuth": 315}')
+    page.fill("[id='call-tasks.relief-more']", '[{"azimuth": 1}, {"azimuth": 2}]')
+    for name in ("shade", "smooth"):
+        page.evaluate(f"document.getElementById('call-tasks.relief-{name}').selectedIndex = 1")
+
+    page.click(at("relief", "button[type=submit]"))
+
+    eventually(lambda: "Done" in state(page, "relief"))
+    assert page.text(at("relief", ".result pre")) == '"315 45 dark True 2"'
 
 
 def test_what_is_wrong_is_said_in_words(page: Browser) -> None:

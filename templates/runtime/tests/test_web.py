@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import concurrent.futures
 import contextlib
@@ -9,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import signal
 import socket
 import statistics
@@ -16,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,12 +26,17 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import redis
 from service import MAPPER, READER, TOKEN, Service, Web
 
+from cu import codec
 from cu.answers import Answers, disposition, in_memory
 from cu.config import ConfigError
+from cu.jobs import event_stream
+from cu.ledger import Job, Ledger, NewJob
 from cu.sending import read_range
 from cu.testing import RedisServer, eventually
+from cu.waiting import Waiters
 from cu.web import create_app
 
 
@@ -291,6 +298,31 @@ class TestJobs:
 
         assert "id: 8\n" in answer.text
         assert [(kind, data["state"]) for kind, data in events(answer)] == [("state", "done")]
+
+    def test_a_stream_on_which_nothing_happens_is_kept_alive(self, cu_redis: str) -> None:
+        ledger = Ledger(cu_redis, f"cu:quiet-{time.time_ns()}:")
+        job = ledger.submit(NewJob("tasks.quiet", "1", "ab" * 32, codec.pack({}))).id
+
+        async def read(ids: Iterable[str]) -> dict[str, Job | None]:
+            return {id_: ledger.get(id_) for id_ in ids}
+
+        async def listen() -> list[bytes]:
+            waiters = Waiters(cu_redis, ledger.events_channel, read)
+            running = asyncio.create_task(waiters.run())
+            heard = []
+            async with asyncio.timeout(20):
+                async for part in event_stream(waiters, job, 1, heartbeat_seconds=0.1):
+                    heard.append(part)
+                    if part.startswith(b":"):
+                        waiters.stop()
+            running.cancel()
+            return heard
+
+        heard = asyncio.run(listen())
+
+        assert heard[0].startswith(b"retry:")
+        assert heard[1].startswith(b"event: state\nid: 1\n")
+        assert heard[2] == b": still here\n\n"
 
     def test_a_running_job_is_cancelled_and_an_ended_one_is_not(self, web: Web, tmp_path: Path) -> None:
         job = web.start("tasks.wait_for", path=str(tmp_path / "never"))
@@ -707,6 +739,20 @@ class TestTrouble:
 
 
 class TestSpeed:
+    def test_a_hit_asks_nothing_of_redis(self, alone: Service, redis_server: RedisServer) -> None:
+        alone.worker()
+        web = alone.web()
+        web.call("tasks.add", left=1)
+        alone.workers.stop()
+        client = redis.Redis.from_url(redis_server.url)
+        before = client.info("commandstats")
+
+        hit_times(web, 200)
+
+        after = client.info("commandstats")
+        more = {name: after[name]["calls"] - before.get(name, {"calls": 0})["calls"] for name in after}
+        assert {name: count for name, count in more.items() if count > 2} == {}
+
     def test_a_hit_takes_about_a_millisecond_also_while_200_clients_wait(
         self, service: Service, tmp_path: Path
     ) -> None:
@@ -784,6 +830,15 @@ class TestItself:
         assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
         assert {"/v1/jobs/{id}/events", "/v1/files/{sha256}"} <= set(document["paths"])
         assert "tasks.internal" not in json.dumps(document)
+
+    def test_openapi_names_no_type_that_it_does_not_have(self, web: Web) -> None:
+        document = web.client.get("/openapi.json").json()
+
+        named = set(re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', json.dumps(document)))
+
+        assert "tasks.relief.Sun" in named
+        assert named <= set(document["components"]["schemas"])
+        assert "$defs" not in json.dumps(document)
 
     def test_every_documented_route_exists(self, web: Web) -> None:
         document = web.client.get("/openapi.json").json()

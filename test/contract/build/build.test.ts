@@ -1,113 +1,25 @@
-import { chmod, mkdtemp, readdir, rm, utimes } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { buildImage } from '../../../src/build/build.ts';
 import { inputDigest, type InputOptions } from '../../../src/build/inputs.ts';
-import type { BuildOptions } from '../../../src/build/job.ts';
-import { readRuntime } from '../../../src/build/runtime.ts';
 import { Secret } from '../../../src/core/secret.ts';
-import type { BuildSource } from '../../../src/core/state.ts';
 import { asObject } from '../../../src/ship/engine-stream.ts';
 import type { Host } from '../../../src/transport/host.ts';
-import { attachTestbed } from '../../support/hosts.ts';
-import { hostAt } from '../ship/engines.ts';
-import { entriesInImage, makeProject, makeRuntime, pathsInImage, type Project } from './project.ts';
+import { makeProject, pathsInImage, type Project } from './project.ts';
+import { BUILDERS, FILES, IGNORE_FILES, openWorkshop, type Workshop } from './workshop.ts';
 
 let host: Host;
-let socket: string;
-let cacheDir: string;
-let runtime: Project;
-const built = new Set<string>();
+let build: Workshop['build'];
+let inputOptions: InputOptions;
+let workshop: Workshop;
 
 beforeAll(async () => {
-  socket = (await attachTestbed()).engineSocket;
-  host = await hostAt('local', socket);
-  cacheDir = await mkdtemp(path.join(tmpdir(), 'cu-cache-'));
-  runtime = await makeRuntime();
+  workshop = await openWorkshop();
+  ({ host, build, inputOptions } = workshop);
 });
 
-afterAll(async () => {
-  for (const imageId of built)
-    await host
-      .docker()
-      .json({ method: 'DELETE', path: `/images/${imageId}`, query: { force: true }, allow: [404, 409] });
-  await host[Symbol.asyncDispose]();
-  await rm(cacheDir, { recursive: true, force: true });
-  await runtime[Symbol.asyncDispose]();
-});
-
-// The classic builder is what is left when there is no client; /usr/bin holds the 20.10 one, which speaks BuildKit.
-const BUILDERS = { classic: '/nonexistent', 'docker-buildkit': '/usr/bin' } as const;
-
-function inputOptions(): InputOptions {
-  return { cacheDir, readRuntime: () => readRuntime(runtime.root), now: Date.now };
-}
-
-interface Built {
-  readonly imageId: string;
-  readonly builder: string;
-  readonly output: readonly string[];
-}
-
-async function build(
-  source: BuildSource,
-  options: { readonly path?: string } & Partial<BuildOptions> = {},
-): Promise<Built> {
-  const output: string[] = [];
-  const inputs = await inputDigest(source, inputOptions());
-  const { path: clients = BUILDERS.classic, ...more } = options;
-  const result = await buildImage({
-    source,
-    host,
-    engine: { type: 'unix', path: socket },
-    inputs,
-    version: `t${inputs.digest.slice(0, 8)}`,
-    project: 'cu-test',
-    registries: [],
-    pull: false,
-    noCache: false,
-    env: { PATH: clients, HOME: '/nonexistent', FROM_OUTSIDE: 'outside' },
-    cacheDir,
-    now: Date.now,
-    onOutput: (line) => output.push(line),
-    ...more,
-  });
-  built.add(result.imageId);
-  return { ...result, output };
-}
-
-const FILES = {
-  Dockerfile: 'FROM scratch\nCOPY . /ctx/\n',
-  'README.md': '',
-  'docs/a.md': '',
-  'docs/keep/b.md': '',
-  'docs/keep/deep/c.txt': '',
-  'src/main.py': '',
-  'src/main.pyc': '',
-  'src/pkg/__pycache__/x.pyc': '',
-  'src/pkg/mod.py': '',
-  'node_modules/m/index.js': '',
-  '.env': '',
-  'a b/c d.txt': '',
-  'ünï/cödé.txt': '',
-  '[x].txt': '',
-  'build.log': '',
-  'logs/build.log': '',
-} as const;
-
-const IGNORE_FILES: readonly (readonly [name: string, text: string])[] = [
-  ['nothing', ''],
-  ['names and folders', 'node_modules\n.env\n/docs/\n'],
-  ['any depth', '**/*.pyc\n**/__pycache__\n*.log\n'],
-  ['folders taken back', 'docs\n!docs/keep\n'],
-  ['all but', '*\n!src\n!README.md\nsrc/**/*.pyc\n'],
-  ['wild exceptions', '**/*.md\n!README.md\n!docs/keep/*.md\n'],
-  ['comments, blanks and odd names', '# README.md\n\n  a b/c d.txt  \n\\[x\\].txt\nünï\n'],
-  ['the build files themselves', 'Dockerfile\n.dockerignore\nsrc\n'],
-  ['a later line wins', '!src/main.py\nsrc/main.py\n!src/main.pyc\n'],
-  ['one character', 'src/main.py?\n[.]env\n'],
-];
+afterAll(() => workshop[Symbol.asyncDispose]());
 
 describe.each(Object.entries(BUILDERS))('%s sees what we digested', (builder, clients) => {
   test.each(IGNORE_FILES)('with .dockerignore: %s', async (_, text) => {
@@ -115,71 +27,13 @@ describe.each(Object.entries(BUILDERS))('%s sees what we digested', (builder, cl
     // What is an option for the classic builder is a need here: this asks for BuildKit where there is a client.
     if (builder === 'docker-buildkit')
       await project.write('Dockerfile', '# syntax-free\nFROM scratch\nCOPY --chmod=755 . /ctx/\n');
-    const { context } = await inputDigest(project.source(), inputOptions());
+    const { context } = await inputDigest(project.source(), inputOptions);
     const wanted = context.entries.map((entry) => (entry.type === 'directory' ? `${entry.path}/` : entry.path)).sort();
 
     const result = await build(project.source(), { path: clients });
 
     expect(result.builder).toBe(builder);
     expect(await pathsInImage(host, result.imageId, '/ctx')).toEqual(wanted);
-  });
-});
-
-describe.each(Object.entries(BUILDERS))('%s is given the Python runtime', (builder, clients) => {
-  // A secret is what only BuildKit takes, with the same Dockerfile.
-  const secrets = builder === 'classic' ? [] : [new Secret('TOKEN', 'value')];
-
-  test.each(IGNORE_FILES)('with .dockerignore: %s', async (_, text) => {
-    await using project = await makeProject({ ...FILES, '.dockerignore': text });
-    await project.write('Dockerfile', 'FROM scratch\nCOPY cu-runtime /runtime/\nCOPY . /ctx/\n');
-    const source = project.source({ secrets });
-    const { context } = await inputDigest(source, inputOptions());
-    const wanted = [...context.entries, ...context.runtime]
-      .map((entry) => (entry.type === 'directory' ? `${entry.path}/` : entry.path))
-      .sort();
-
-    const result = await build(source, { path: clients });
-
-    expect(result.builder).toBe(builder);
-    expect(await pathsInImage(host, result.imageId, '/ctx')).toEqual(wanted);
-  });
-
-  test('with modes and times of its own, beside files that keep theirs', async () => {
-    await using project = await makeProject({
-      Dockerfile: 'FROM scratch\nCOPY . /ctx/\n# COPY\nCOPY cu-runtime /r/\n',
-    });
-    await project.write('closed/secret.txt', 'x', 0o400);
-    await project.link('closed/link', 'secret.txt');
-    await utimes(path.join(project.root, 'closed/secret.txt'), 1e9, 1e9);
-    await chmod(path.join(project.root, 'closed'), 0o555);
-
-    const { imageId } = await build(project.source({ secrets }), { path: clients });
-
-    const entries = await entriesInImage(host, imageId, '/ctx');
-    // BuildKit gives folders the time of the build.
-    const shown = entries.map(({ name, mode, mtime }) =>
-      [(mode & 0o7777).toString(8), name, name.endsWith('/') ? '' : mtime?.getTime()].join(' '),
-    );
-    expect(shown).toEqual(
-      expect.arrayContaining([
-        '555 closed/ ',
-        '400 closed/secret.txt 1000000000000',
-        '755 cu-runtime/ ',
-        '755 cu-runtime/cu/ ',
-        '644 cu-runtime/cu/__init__.py 0',
-      ]),
-    );
-    expect(entries.find(({ name }) => name === 'closed/link')).toMatchObject({ linkname: 'secret.txt' });
-  });
-
-  test('and leaves nothing of it behind, here or in the context', async () => {
-    await using project = await makeProject({ Dockerfile: 'FROM scratch\nCOPY cu-runtime /r/\n' });
-    const before = await readdir(tmpdir());
-
-    await build(project.source({ secrets }), { path: clients });
-
-    expect((await readdir(tmpdir())).filter((name) => /^cu-\w{6}$/.test(name) && !before.includes(name))).toEqual([]);
-    expect(await readdir(project.root)).toEqual(['Dockerfile']);
   });
 });
 
@@ -194,7 +48,7 @@ async function shellProject(lines: readonly string[]): Promise<Project> {
 test('labels tell project, version and inputs, and nothing of who or when', async () => {
   await using project = await makeProject(FILES);
   const source = project.source();
-  const { digest } = await inputDigest(source, inputOptions());
+  const { digest } = await inputDigest(source, inputOptions);
 
   const { imageId } = await build(source, { version: 'v7' });
 
@@ -320,20 +174,6 @@ test('a build that is interrupted stops', async () => {
   });
 
   await expect(stopped).rejects.toMatchObject({ code: 'CANCELLED' });
-});
-
-test('the runtime that goes into an image is the one that was digested, whatever becomes of cu meanwhile', async () => {
-  await using project = await makeProject({ Dockerfile: 'FROM scratch\nCOPY cu-runtime /r/\n' });
-
-  const { imageId } = await build(project.source(), {
-    onOutput: (line) => {
-      if (line.startsWith('Step 1')) void runtime.write('cu/new.py', '');
-    },
-    noCache: true,
-  });
-
-  await rm(path.join(runtime.root, 'cu/new.py'));
-  expect(await pathsInImage(host, imageId, '/r')).not.toContain('cu/new.py');
 });
 
 test('a file that changes while the image is built makes the build fail', async () => {

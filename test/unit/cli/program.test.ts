@@ -27,9 +27,21 @@ const exec = defineCommand({
   run: async () => ({}),
 });
 
+const call = defineCommand({
+  name: 'call',
+  summary: 'call a method',
+  args: [
+    { name: '[method]', summary: 'which' },
+    { name: '[argument...]', summary: 'with what' },
+  ],
+  flags: { help: { type: 'boolean', short: 'h', summary: 'show this help, or the one of METHOD' } },
+  run: async () => ({}),
+});
+
 const TABLE: readonly CommandEntry[] = [
   { name: 'deploy', summary: 'roll out', load: async () => deploy },
   { name: 'exec', summary: 'run a command', load: async () => exec },
+  { name: 'call', summary: 'call a method', load: async () => call },
   {
     name: 'status',
     summary: 'never chosen here',
@@ -131,6 +143,21 @@ test.each(['deploy --help', 'help deploy', '-e dev deploy -h'])(
       exitCode: 0,
       text: expect.stringMatching(/--no-build +build nothing[\s\S]*Global options:[\s\S]*--skip-unreachable/),
     });
+  },
+);
+
+test.each(['call --help', 'call -h', 'help call', '-e dev call --help'])(
+  '"cu %s" shows the help of a command that has one for its arguments too',
+  async (line) => {
+    const text = expect.stringMatching(/Usage: cu call [\s\S]*-h, --help +show this help, or the one of METHOD/);
+    expect(await parse(line)).toMatchObject({ type: 'help', exitCode: 0, text });
+  },
+);
+
+test.each(['call --help tiles', 'call tiles -h', 'help call tiles'])(
+  '"cu %s" leaves it to the command',
+  async (line) => {
+    expect(await parse(line)).toMatchObject({ type: 'run', args: ['tiles'], flags: { help: true } });
   },
 );
 

@@ -73,11 +73,18 @@ function prose(call) {
   return call.doc.split(/\n\s*\n/).filter((paragraph) => !isAboutArguments.test(paragraph)).join('\n\n');
 }
 
-function typeName(schema = {}) {
+// A schema that names one of its own definitions, as that definition.
+function resolved(schema) {
+  return { ...schema.$defs?.[schema.$ref?.split('/').pop()], ...schema };
+}
+
+function typeName(given = {}) {
+  const schema = resolved(given);
   if (schema.format === 'binary') return 'file';
   if (schema.enum) return `one of ${schema.enum.map((value) => JSON.stringify(value)).join(', ')}`;
   if (schema.const !== undefined) return JSON.stringify(schema.const);
   if (schema.anyOf) return schema.anyOf.map(typeName).join(' or ');
+  if (schema.$ref && !schema.type) return schema.$ref.split('/').pop();
   if (schema.type === 'array' && schema.items) return `array of ${typeName(schema.items)}`;
   const name = [].concat(schema.type ?? schema.title ?? 'any JSON').join(' or ');
   const limits = [['minimum', '≥'], ['exclusiveMinimum', '>'], ['maximum', '≤'], ['exclusiveMaximum', '<']]
@@ -87,7 +94,8 @@ function typeName(schema = {}) {
 
 // One argument: its row of the form, and `read`, which gives JSON text, a File, or undefined when it is left out.
 function field(parameter, id) {
-  const { name, required, schema = {} } = parameter;
+  const { name, required } = parameter;
+  const schema = resolved(parameter.schema);
   const kinds = (schema.anyOf ?? [schema]).filter((one) => one.type !== 'null');
   const kind = kinds.length === 1 ? kinds[0] : {};
   const fallback = required ? undefined : JSON.stringify(parameter.default);

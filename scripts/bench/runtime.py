@@ -18,7 +18,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "templates" / "runtime"))
+sys.path.insert(0, str(Path(__file__).parent.parent.parent / "templates" / "runtime"))
 
 from cu import api
 from cu.config import load_settings
@@ -103,9 +103,7 @@ def measure(folder: Path, server: RedisServer) -> dict[str, float]:
             import tasks
 
             found = {**misses(tasks), **rate(tasks)}
-            print(found, file=sys.stderr)
             found |= hits(folder, server, workers, tasks)
-            print(found, file=sys.stderr)
             found |= big_tree(tasks, server, folder)
             return found
         finally:
