@@ -51,18 +51,18 @@ export async function purgeStorage(
   const { host } = storage;
   const file = `/tmp/cu-purge-${randomBytes(6).toString('hex')}.jsonl`;
   const isAsked = context.options.yes;
-  const [line] = await storage.run(['plan', scope, ...argvOf(rules), ...(isAsked ? ['--out', file] : [])]);
-  const plan = planLine.parse(line);
-  const result = { host, scope, plan, moved: undefined, error: undefined };
-  if (!isAsked || plan.count === 0) return result;
   try {
+    const [line] = await storage.run(['plan', scope, ...argvOf(rules), ...(isAsked ? ['--out', file] : [])]);
+    const plan = planLine.parse(line);
+    const result = { host, scope, plan, moved: undefined, error: undefined };
+    if (!isAsked || plan.count === 0) return result;
     const error = refusal(plan, { scope, confirm });
     if (error !== undefined) return { ...result, error };
     const confirmed = plan.needsConfirm ? ['--confirm', String(plan.count)] : [];
     const [done] = await storage.finish(['apply', file, ...confirmed]);
     return { ...result, moved: moveLine.parse(done) };
   } finally {
-    await storage.forget(file);
+    if (isAsked) await storage.forget(file);
   }
 }
 
@@ -98,7 +98,7 @@ export function refusal(
   { count: files, share, needsConfirm }: StoragePlan,
   { scope, confirm }: { readonly scope: StorageScope; readonly confirm: number | undefined },
 ): CuError | undefined {
-  const hint = `if that is right: \`cu purge ${scope} --yes --confirm ${files}\`, with the same rules`;
+  const hint = `if that is right: the same command with --confirm ${files}`;
   if (confirm !== undefined && confirm !== files)
     return new CuError('CONFIRMATION_NEEDED', `the plan names ${files} files by now, not ${confirm}`, { hint });
   if (!needsConfirm || confirm !== undefined) return undefined;
@@ -183,7 +183,8 @@ async function purgeIn(
   }
   throw new CuError('STEP_FAILED', `the runtime in ${service} cannot purge: exit code ${exitCode}`, {
     ...at,
-    detail: said.slice(-2000),
+    // Of a traceback, the end says most.
+    detail: said.split('\n').slice(-6).join('\n'),
     hint: 'is it an image with the runtime that belongs to this cu? `cu deploy` puts that in',
   });
 }

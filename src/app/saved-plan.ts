@@ -76,13 +76,22 @@ function hostDigests({ observed, desired }: Prepared): Readonly<Record<string, s
   return Object.fromEntries(
     observed.map((host) => [
       host.name,
+      // The engine lists things in an order that changes from call to call.
       stableHash({
-        containers: host.containers
+        containers: Object.fromEntries(
+          host.containers
+            .filter(isOwn)
+            .map(({ id, name, state, imageId, labels, limits }) => [id, [name, state, imageId, labels, limits]]),
+        ),
+        images: Object.fromEntries(host.images.filter(isOwn).map(({ id, tags }) => [id, tags.toSorted()])),
+        networks: host.networks
           .filter(isOwn)
-          .map(({ id, name, state, imageId, labels, limits }) => [id, name, state, imageId, labels, limits]),
-        images: host.images.filter(isOwn).map((image) => [image.id, image.tags]),
-        networks: host.networks.filter(isOwn).map((network) => network.name),
-        volumes: host.volumes.filter(isOwn).map((volume) => volume.name),
+          .map((network) => network.name)
+          .toSorted(),
+        volumes: host.volumes
+          .filter(isOwn)
+          .map((volume) => volume.name)
+          .toSorted(),
       }),
     ]),
   );

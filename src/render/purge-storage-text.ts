@@ -52,13 +52,13 @@ export function storagePurgeText({ host, scope, plan, moved }: StoragePurgeRow, 
     '',
     table(columns, rows, (cell, _column, row) => (row < 0 ? theme.dim(cell) : cell)),
     '',
-    moved === undefined ? notYet(scope, plan) : movedText(scope, plan, moved),
+    moved === undefined ? notYet(plan) : movedText(scope, plan, moved),
   ].join('\n');
 }
 
-function notYet(scope: string, { count, needsConfirm }: StoragePlan): string {
+function notYet({ count, needsConfirm }: StoragePlan): string {
   const flags = needsConfirm ? `--yes --confirm ${count}` : '--yes';
-  return `nothing was removed; \`cu purge ${scope} ${flags}\` moves it to the trash`;
+  return `nothing was moved; the same command with \`${flags}\` moves it to the trash`;
 }
 
 function movedText(scope: string, { id }: StoragePlan, { count, bytes, left }: StorageMove): string {

@@ -419,7 +419,8 @@ class RemoteDisk:
         self.call("cp_file", self.full(source), self.full(target))
         copy = self.stat(target)
         if copy is None or copy.size != before.size:
-            raise OSError(errno.EIO, "the copy is not whole", target)
+            self.remove(target)
+            raise FileExistsError(errno.EEXIST, "it was replaced while it was copied", source)
         self.call("rm_file", self.full(source))
 
     def remove(self, name: str) -> None:
@@ -672,8 +673,12 @@ class Store:
             if not self.has(sha256):
                 self.check()
                 raise StorageError(f"a result of {entry.name} names {sha256}, which was purged: call again")
+        name = place("index", entry.key)
         with self._writing():
-            self.disk.put(place("index", entry.key), dump_entry(entry))
+            # Moving away is not one step there, so purging has to hear of it before.
+            if not self.disk.is_local and self.disk.stat(name) is not None:
+                self._note_use("index", entry.key, 0)
+            self.disk.put(name, dump_entry(entry))
 
     def get_entry(self, key: str) -> Entry | None:
         """A result; None when there is none, it expired, cannot be read, or its bytes are gone."""
