@@ -48,15 +48,18 @@ def length(parts: list) -> int:
 @call
 def tree(count: int) -> int:
     return length([length([block(first + index) for index in range(100)]) for first in range(0, count, 100)])
-'''.replace("[length([", "[size([").replace("@call\ndef tree", '''@task
+'''.replace("[length([", "[size([").replace(
+    "@call\ndef tree",
+    """@task
 def size(parts: list) -> bytes:
     return b"x" * len(parts)
 
 @call
-def tree''')
+def tree""",
+)
 
 # What the predecessor does at a hit: the webserver sends a Celery task, whose worker looks the result up, and waits.
-OLD_WAY = '''
+OLD_WAY = """
 import os
 from celery import Celery
 from fastapi import FastAPI
@@ -69,7 +72,7 @@ web = FastAPI()
 @web.post("/")
 def hit(body: dict):
     return look_up.delay(body["number"]).get(timeout=30)
-'''
+"""
 
 
 def main() -> None:
@@ -150,12 +153,15 @@ def hits(folder: Path, server: RedisServer, workers: Workers, tasks) -> dict[str
     old_environment = {**os.environ, "OLD": server.url.replace("/0", "/5")}
     old = subprocess.Popen(
         [sys.executable, "-m", "celery", "-A", "old", "worker", "-c", "2", "-l", "ERROR"],
-        env=old_environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=old_environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     old_port = free_port()
     old_web = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "old:web", "--port", str(old_port), "--log-level", "error"],
-        env=old_environment, stdout=subprocess.DEVNULL,
+        env=old_environment,
+        stdout=subprocess.DEVNULL,
     )
     try:
         connection = http.client.HTTPConnection("127.0.0.1", port)
@@ -184,7 +190,9 @@ def hits(folder: Path, server: RedisServer, workers: Workers, tasks) -> dict[str
 
 def call(connection: http.client.HTTPConnection) -> None:
     connection.request(
-        "POST", "/v1/call/tasks.hit", b'{"number": 1}',
+        "POST",
+        "/v1/call/tasks.hit",
+        b'{"number": 1}',
         {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
     )
     answer = connection.getresponse()
@@ -199,7 +207,7 @@ def is_open(port: int) -> bool:
 
 def many_hits(port: int, path: str = "/v1/call/tasks.hit", each: int = 500) -> float:
     """Eight connections from a process of its own, raw sockets: the client must not be what is measured."""
-    script = f'''
+    script = f"""
 import asyncio, time
 REQUEST = (b"POST {path} HTTP/1.1\\r\\nHost: x\\r\\nAuthorization: Bearer {TOKEN}\\r\\n"
            b"Content-Type: application/json\\r\\nContent-Length: 13\\r\\n\\r\\n" + b'{{"number": 1}}')
@@ -217,7 +225,7 @@ async def main():
     await asyncio.gather(*(client({each}) for _ in range(8)))
     print({8 * each} / (time.perf_counter() - started))
 asyncio.run(main())
-'''
+"""
     return float(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout)
 
 

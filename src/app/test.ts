@@ -40,7 +40,20 @@ export async function test(
   await ensureImage(context, host, { desired, reference: brokerImage });
   await using throwaway = await openThrowaway(context, host, { project: desired.project, brokerImage });
   const token = randomBytes(24).toString('hex');
-  const exitCode = await runTests(context, { host, throwaway, desired, tested, imageId, version, command, token });
+  const exitCode = await runTests(context, {
+    host,
+    throwaway,
+    desired,
+    tested,
+    imageId,
+    version,
+    command,
+    token,
+  }).catch((error: unknown) => {
+    if (!context.signal.aborted) throw error;
+    const hint = 'what they ran in is removed again';
+    throw new CuError('CANCELLED', 'the tests were stopped', { hint, cause: error });
+  });
   return { image: tested.source.name, version, host: host.name, exitCode };
 }
 

@@ -77,7 +77,12 @@ test.each(EVENTS)('%s loses no task and does none twice', async (name, event) =>
   for (const seed of SEEDS) {
     const random = randomOf(seed * 7919);
     const before = await audit();
-    const load = startLoad({ url, token: TOKEN, prefix: `${name.replaceAll(/\W+/g, '-')}-${seed}-${Date.now()}`, random });
+    const load = startLoad({
+      url,
+      token: TOKEN,
+      prefix: `${name.replaceAll(/\W+/g, '-')}-${seed}-${Date.now()}`,
+      random,
+    });
     for (let time = 0; time < TIMES; time += 1) {
       await startsGrowBy(8);
       await event(random);
@@ -95,7 +100,10 @@ test.each(EVENTS)('%s loses no task and does none twice', async (name, event) =>
     const missing = load.accepted.filter((id) => !done.has(id));
     const starts = marks.filter((mark) => mark.startsWith('S ') && load.accepted.includes(mark.slice(2))).length;
     const doubled = after.finished - before.finished - (after.entries - before.entries);
-    await report(`| ${name} | ${seed} | ${load.accepted.length} | ${load.refused} | ${starts} | ${missing.length} | ${doubled} |`);
+    await report(
+      `| ${name} | ${seed} | ${load.accepted.length} | ${load.refused} | ${starts} | ${missing.length} | ${doubled} |`,
+    );
+    expect(after.problems, `${name}, seed ${seed}`).toEqual([]);
     expect(missing, `${name}, seed ${seed}`).toEqual([]);
     expect(doubled, `${name}, seed ${seed}`).toBe(0);
   }
@@ -107,6 +115,8 @@ interface Audit {
   readonly waiting: number;
   readonly dead: number;
   readonly failed: number;
+  /** What failed and why: nothing should, whatever dies. */
+  readonly problems: readonly unknown[];
   /** How often a job was committed. */
   readonly finished: number;
   /** How many jobs were. */
@@ -122,7 +132,11 @@ async function audit(): Promise<Audit> {
 }
 
 async function readMarks(): Promise<readonly string[]> {
-  const { stdout } = await scenario.testbed.exec('host1', ['sh', '-c', 'cat /mnt/shared/e2e-chaos-marks/marks 2>/dev/null || true']);
+  const { stdout } = await scenario.testbed.exec('host1', [
+    'sh',
+    '-c',
+    'cat /mnt/shared/e2e-chaos-marks/marks 2>/dev/null || true',
+  ]);
   return stdout.split('\n');
 }
 
@@ -162,7 +176,9 @@ async function killChild(random: Random): Promise<void> {
 }
 
 async function restartBroker(signal: string): Promise<void> {
-  const pid = (await scenario.docker('host1', 'inspect', '--format', '{{.State.Pid}}', `${PROJECT}-dev-broker-1`)).trim();
+  const pid = (
+    await scenario.docker('host1', 'inspect', '--format', '{{.State.Pid}}', `${PROJECT}-dev-broker-1`)
+  ).trim();
   await scenario.testbed.exec('host1', ['sh', '-c', `kill -${signal} ${pid}`]);
 }
 
@@ -195,12 +211,14 @@ async function deployNext(...target: readonly string[]): Promise<void> {
   version += 1;
   await scenario.write('version.txt', `${version}\n`);
   const tasks = await scenario.read('tasks.py');
-  await scenario.write('tasks.py', tasks.replace(/ {4}mark\(f"S \{id\}"\)( or \d+)?/, `    mark(f"S {id}") or ${version}`));
+  await scenario.write(
+    'tasks.py',
+    tasks.replace(/ {4}mark\(f"S \{id\}"\)( or \d+)?/, `    mark(f"S {id}") or ${version}`),
+  );
   const deployed = await scenario.cu('deploy', '--yes', ...target);
   expect(deployed.exitCode, deployed.all).toBe(0);
 }
 
 async function report(line: string): Promise<void> {
-  console.log(line);
   if (REPORT !== undefined) await appendFile(REPORT, `${line}\n`);
 }

@@ -98,7 +98,9 @@ def reap(arguments: list[str], settings: Settings) -> int:
         print(f"{options.retry} queued")
     elif options.dead:
         for job in [*ledger.jobs("dead"), *ledger.jobs("failed")]:
-            print(f"{job.id}  {job.state:6}  {job.name}  attempts {job.attempts}  {(job.error or {}).get('message', '')}")
+            print(
+                f"{job.id}  {job.state:6}  {job.name}  attempts {job.attempts}  {(job.error or {}).get('message', '')}"
+            )
     else:
         print(f"{ledger.reap()} jobs looked at")
     return 0

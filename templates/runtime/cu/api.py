@@ -17,10 +17,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from billiard.exceptions import SoftTimeLimitExceeded
+
 from . import codec, keys
 from .codec import Ref
 from .config import ConfigError, Settings, load_settings
 from .ledger import ENDED, Claim, Job, Ledger, NewJob, Part, new_id
+from .manifest import ArgumentErrors, convert
 from .store import Entry, Store
 
 INLINE_BYTES = 8192
@@ -35,6 +38,14 @@ class CallError(Exception):
     def __init__(self, message: str, job: Job | None = None) -> None:
         super().__init__(message)
         self.job = job
+
+
+class TaskRaised(Exception):
+    """What the user's function raised, told apart from what went wrong around it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class MissingPart(Exception):
@@ -545,10 +556,10 @@ class Runtime:
         values = resolve(arguments, functools.lru_cache(maxsize=None)(self.load))
         started = time.monotonic()
         if not task_.options.is_call:
-            value = invoke(task_, values)
+            value = attempt(invoke, task_, values)
             return self.commit(task_, key, value, time.monotonic() - started).key
         plan = Plan()
-        outcome = planned(plan, task_, values)
+        outcome = attempt(planned, plan, task_, values)
         refs: list[str] = []
         structure = as_refs(outcome, refs)
         if not refs:
@@ -677,6 +688,16 @@ def planned(plan: Plan, task_: Task, arguments: Mapping[str, Any]) -> Any:
         PLAN.reset(token)
 
 
+def attempt(run: Callable[..., Any], *arguments: Any) -> Any:
+    """Run the user's code; its exceptions come as TaskRaised, but for those by which Celery interrupts it."""
+    try:
+        return run(*arguments)
+    except (ArgumentErrors, SoftTimeLimitExceeded):
+        raise
+    except Exception as error:
+        raise TaskRaised(error) from error
+
+
 def needed(plan: Plan, outcome: Any, is_cached: Callable[[str], bool]) -> list[str]:
     """The keys that have to be computed for an outcome, parts before what takes them."""
     wanted: list[str] = []
@@ -720,8 +741,6 @@ def relocate(value: Any, moved: Mapping[str, str]) -> Any:
 
 def invoke(task_: Task, arguments: Mapping[str, Any]) -> Any:
     """Call the function itself, arguments made what its annotations say."""
-    from .manifest import convert
-
     values = convert(task_, arguments)
     positional = [
         values.pop(parameter.name)

@@ -95,9 +95,7 @@ class Backend:
         self._storage_threads.shutdown(wait=False, cancel_futures=True)
 
 
-async def in_thread(
-    threads: ThreadPoolExecutor, seconds: float, step: Callable[..., T], *arguments: Any
-) -> T:
+async def in_thread(threads: ThreadPoolExecutor, seconds: float, step: Callable[..., T], *arguments: Any) -> T:
     """TimeoutError after `seconds`, though the thread goes on."""
     async with asyncio.timeout(seconds):
         return await asyncio.get_running_loop().run_in_executor(threads, step, *arguments)

@@ -64,7 +64,9 @@ def latest(one: Schedule, now: float) -> float:
     moment = now // 60 * 60
     for _ in range(366 * 24 * 60):
         at = datetime.fromtimestamp(moment, UTC)
-        is_day = at.isoweekday() % 7 in cron.day_of_week and at.day in cron.day_of_month and at.month in cron.month_of_year
+        is_day = (
+            at.isoweekday() % 7 in cron.day_of_week and at.day in cron.day_of_month and at.month in cron.month_of_year
+        )
         if not is_day:
             moment = moment // 86_400 * 86_400 - 60
             continue

@@ -211,7 +211,12 @@ EXTENSIONS: list[tuple[int, type, Callable[[Any], Any], Callable[[Any], Any]]] =
         lambda parts: datetime.timedelta(*parts),
     ),
     (12, decimal.Decimal, str, decimal.Decimal),
-    (13, fractions.Fraction, lambda value: [value.numerator, value.denominator], lambda parts: fractions.Fraction(*parts)),
+    (
+        13,
+        fractions.Fraction,
+        lambda value: [value.numerator, value.denominator],
+        lambda parts: fractions.Fraction(*parts),
+    ),
     (14, uuid.UUID, lambda value: value.bytes, lambda data: uuid.UUID(bytes=data)),
     (15, File, lambda value: [value.sha256, value.size, value.name], lambda parts: file_of(*parts)),
     (16, Ref, lambda value: value.key, lambda key: Ref(checked(key))),
@@ -319,7 +324,9 @@ def to_json(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return sorted((to_json(item) for item in value), key=repr)
     if isinstance(value, dict):
-        return {name if isinstance(name, str) else json.dumps(to_json(name)): to_json(item) for name, item in value.items()}
+        return {
+            name if isinstance(name, str) else json.dumps(to_json(name)): to_json(item) for name, item in value.items()
+        }
     if isinstance(value, bytes | bytearray):
         return {"$bytes": base64.b64encode(value).decode()}
     if isinstance(value, File):

@@ -57,9 +57,7 @@ class Settings:
         return f"{self.project}-{self.env}"
 
 
-def load_settings(
-    environ: Mapping[str, str] | None = None, secrets_dir: Path = Path("/run/secrets")
-) -> Settings:
+def load_settings(environ: Mapping[str, str] | None = None, secrets_dir: Path = Path("/run/secrets")) -> Settings:
     """Read and check every setting; a secret NAME is the file `secrets_dir`/NAME, else the variable NAME."""
     env = os.environ if environ is None else environ
 
@@ -116,9 +114,7 @@ def identifier(env: Mapping[str, str], name: str, default: str) -> str:
     return value
 
 
-def number(
-    env: Mapping[str, str], name: str, default: float, low: float, high: float = float("inf")
-) -> float:
+def number(env: Mapping[str, str], name: str, default: float, low: float, high: float = float("inf")) -> float:
     text = env.get(name)
     try:
         value = default if text is None else float(text)

@@ -78,7 +78,9 @@ def feed(hashed: Any, value: Any, where: str, depth: int) -> None:
     if type(value) in (set, frozenset):
         return feed_sorted(hashed, b"e", [sub(item, f"{where} element", depth) for item in value])
     if type(value) is dict:
-        pairs = [sub(k, f"{where} key {k!r:.40}", depth) + sub(v, f"{where}[{k!r:.40}]", depth) for k, v in value.items()]
+        pairs = [
+            sub(k, f"{where} key {k!r:.40}", depth) + sub(v, f"{where}[{k!r:.40}]", depth) for k, v in value.items()
+        ]
         return feed_sorted(hashed, b"d", pairs)
     if isinstance(value, File):
         return add(hashed, b"F", value.sha256.encode())
@@ -182,7 +184,10 @@ class CodeWalk:
         self.seen[name] = f"{name} {ast.dump(tree)}"
         for path in sorted(names_in(tree)):
             self.follow(name, path, thing)
-        for default in (*(getattr(thing, "__defaults__", None) or ()), *(getattr(thing, "__kwdefaults__", None) or {}).values()):
+        for default in (
+            *(getattr(thing, "__defaults__", None) or ()),
+            *(getattr(thing, "__kwdefaults__", None) or {}).values(),
+        ):
             self.value(f"{name} default", default)
 
     def follow(self, owner: str, path: tuple[str, ...], thing: Any) -> None:
@@ -260,7 +265,11 @@ def parsed(thing: Any) -> ast.AST:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             node.decorator_list = [one for one in node.decorator_list if not is_ours(one, thing)]
             first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 node.body = node.body[1:] or [ast.Pass()]
     return tree
 

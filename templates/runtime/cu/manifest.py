@@ -23,8 +23,8 @@ from .config import ConfigError
 from .ledger import NewJob
 
 FORMAT = 1
-FILE_SCHEMA = {"type": "string", "format": "binary", "description": "a file, or {\"$file\": SHA256} of an uploaded one"}
-ARRAY_SCHEMA = {"type": "array", "items": {}, "description": "numbers, or {\"$array\": ...}, or an uploaded .npy file"}
+FILE_SCHEMA = {"type": "string", "format": "binary", "description": 'a file, or {"$file": SHA256} of an uploaded one'}
+ARRAY_SCHEMA = {"type": "array", "items": {}, "description": 'numbers, or {"$array": ...}, or an uploaded .npy file'}
 
 
 class ArgumentErrors(ValueError):
@@ -56,7 +56,7 @@ class Parameter:
     def check(self, value: Any) -> tuple[Any, str | None]:
         """The value as it enters the key, and what is wrong with it."""
         if self.is_file:
-            return (value, None) if isinstance(value, File) else (value, "expected a file, such as {\"$file\": SHA256}")
+            return (value, None) if isinstance(value, File) else (value, 'expected a file, such as {"$file": SHA256}')
         kind = self.schema.get("type")
         if kind == "number" and type(value) is int:
             return float(value), None

@@ -35,9 +35,7 @@ class Metrics:
         counter.inc()
         self.seconds.observe(seconds)
 
-    def response(
-        self, jobs: Mapping[str, int], oldest_seconds: float, waiting: int, kept_bytes: int
-    ) -> Response:
+    def response(self, jobs: Mapping[str, int], oldest_seconds: float, waiting: int, kept_bytes: int) -> Response:
         """`jobs` is empty when Redis does not answer."""
         self.is_queue_up.set(bool(jobs))
         for state, count in jobs.items():

@@ -208,9 +208,7 @@ CONTENT = {"description": "The bytes", "content": {"application/octet-stream": {
 UPLOAD = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": BINARY}}}}
 
 ROUTES: dict[str, Any] = {
-    "/v1/calls": {
-        "get": route("The public functions", {"200": {"description": "Names, arguments and help"}})
-    },
+    "/v1/calls": {"get": route("The public functions", {"200": {"description": "Names, arguments and help"}})},
     "/v1/jobs": {
         "get": route(
             "Jobs in a state (scope admin)",
@@ -220,9 +218,7 @@ ROUTES: dict[str, Any] = {
     },
     "/v1/jobs/{id}": {
         "parameters": [ID],
-        "get": route(
-            "A job", {"200": answer("As it is now", "Job"), **problems(401, 404)}, parameters=[WAIT]
-        ),
+        "get": route("A job", {"200": answer("As it is now", "Job"), **problems(401, 404)}, parameters=[WAIT]),
         "delete": route("Cancel", {"200": answer("Cancelled", "Job"), **problems(401, 404, 409)}),
     },
     "/v1/jobs/{id}/events": {
@@ -245,9 +241,7 @@ ROUTES: dict[str, Any] = {
             "Queue a dead or failed job anew (scope admin)", {"200": answer("Queued", "Job"), **problems(409)}
         ),
     },
-    "/v1/files": {
-        "post": route("Upload a file", {"201": answer("Stored", "File"), **problems(401, 413)}, **UPLOAD)
-    },
+    "/v1/files": {"post": route("Upload a file", {"201": answer("Stored", "File"), **problems(401, 413)}, **UPLOAD)},
     "/v1/files/{sha256}": {
         "parameters": [SHA256],
         "put": route(

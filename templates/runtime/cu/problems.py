@@ -20,9 +20,7 @@ SOON = {"retry-after": "2"}
 class Problem(Exception):
     """`more` are further members of the JSON object."""
 
-    def __init__(
-        self, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: object
-    ) -> None:
+    def __init__(self, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: object) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail

@@ -116,9 +116,7 @@ class View:
 
     def results(self) -> Iterator[tuple[str, Entry]]:
         """Whole entries that no unfinished job waits for."""
-        return (
-            (key, one) for key, one in self.entries.items() if one is not None and key not in self.live.keys
-        )
+        return ((key, one) for key, one in self.entries.items() if one is not None and key not in self.live.keys)
 
     def needed(self, doomed: Mapping[Id, Victim]) -> Counter[str]:
         """How often each blob is referred to by what stays."""
@@ -170,9 +168,7 @@ def too_much(view: View, rules: Rules, doomed: Mapping[Id, Victim]) -> Iterator[
     sizes = {sha256: view.items["blobs", sha256].size for sha256 in view.of("blobs")}
     total = sum(sizes.get(sha256, 0) for sha256 in needed if sha256 not in pinned)
     total += sum(view.items["index", key].size for key in view.entries if ("index", key) not in doomed)
-    left = [
-        (view.used("index", key), key, one) for key, one in view.results() if ("index", key) not in doomed
-    ]
+    left = [(view.used("index", key), key, one) for key, one in view.results() if ("index", key) not in doomed]
     for last, key, entry in sorted(left, key=lambda one: one[:2]):
         if total <= rules.most_bytes or last + GRACE_SECONDS >= view.now:
             return
@@ -362,9 +358,7 @@ def apply(
 
 def check_plan(store: Store, plan: Plan, confirm: int | None, now: float) -> None:
     if plan.marker != store.id:
-        raise Refused(
-            f"the plan {plan.id} is of another storage ({plan.marker}, here is {store.id}); make a new one"
-        )
+        raise Refused(f"the plan {plan.id} is of another storage ({plan.marker}, here is {store.id}); make a new one")
     if not -300 < now - plan.created < DAY_SECONDS:
         raise Refused(f"the plan {plan.id} is older than a day, or a clock is wrong; make a new one")
     if confirm is not None and confirm != len(plan.victims):

@@ -95,9 +95,7 @@ class Waiters:
         while True:
             await self.wanted.wait()
             try:
-                client = redis.asyncio.Redis.from_url(
-                    self.url, socket_connect_timeout=2, health_check_interval=5
-                )
+                client = redis.asyncio.Redis.from_url(self.url, socket_connect_timeout=2, health_check_interval=5)
                 async with client, client.pubsub(ignore_subscribe_messages=True) as subscription:
                     await self._hear(subscription)
             except (RedisError, OSError):

@@ -208,9 +208,7 @@ class Web:
             return Sending(self.backend, await self.outcome(job, trace), extra=[(b"x-cu-cache", b"miss")])
         return job_response(job, 202, {"location": f"/v1/jobs/{job.id}"})
 
-    async def read_call(
-        self, function: Function, request: Request, trace: Trace
-    ) -> tuple[dict[str, Any], str]:
+    async def read_call(self, function: Function, request: Request, trace: Trace) -> tuple[dict[str, Any], str]:
         """The arguments of a call and its key, from JSON or a form."""
         content_type = trace.headers.get(b"content-type", b"application/json")
         if content_type.startswith(b"multipart/form-data"):

@@ -28,7 +28,7 @@ from celery.app.amqp import AMQP
 from kombu import Connection, Consumer, Exchange, Queue
 
 from . import codec
-from .api import CONTEXT, Context, Runtime, load_tasks, runtime
+from .api import CONTEXT, Context, Runtime, TaskRaised, load_tasks, runtime
 from .config import Settings, load_settings
 from .ledger import Claim, queue_for
 from .log import set_up_logging
@@ -36,6 +36,7 @@ from .manifest import ArgumentErrors
 
 RETRY_CAP_SECONDS = 60.0
 UNKNOWN_TASK_SECONDS = 2.0
+BROKER_PAUSE_SECONDS = 1.0
 CANARY_SECONDS = 5.0
 CHAIN_SECONDS = 1.0
 """For so long a child goes on with the next job by itself before it asks Celery again."""
@@ -207,6 +208,13 @@ def work(rt: Runtime, claim: Claim, queues: list[str]) -> tuple[str, Claim | Non
             outcome = "done" if is_done else "lost"
     except SoftTimeLimitExceeded:
         outcome = interrupted(rt, claim, known.options, time.monotonic() - started)
+    except redis.RedisError as error:
+        # Not the task's fault: it is tried again, as if it had never been claimed.
+        log.warning("broker away", extra={"fields": {**fields, "error": str(error)}})
+        persist(lambda: rt.ledger.release(claim.id, claim.fence, BROKER_PAUSE_SECONDS))
+        outcome = "released"
+    except TaskRaised as raised:
+        outcome = failed(rt, claim, known.options, raised.error, fields)
     except Exception as error:
         outcome = failed(rt, claim, known.options, error, fields)
     finally:

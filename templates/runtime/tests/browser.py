@@ -54,16 +54,12 @@ class Browser:
 
     def __enter__(self) -> Browser:
         pages = [one for one in self.send("Target.getTargets")["targetInfos"] if one["type"] == "page"]
-        self.session = self.send("Target.attachToTarget", targetId=pages[0]["targetId"], flatten=True)[
-            "sessionId"
-        ]
+        self.session = self.send("Target.attachToTarget", targetId=pages[0]["targetId"], flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "DOM"):
             self.send(f"{domain}.enable")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.process.kill()
         self.process.wait()
         self.reader.close()
@@ -101,11 +97,7 @@ class Browser:
 
     def open(self, url: str) -> None:
         self.send("Page.navigate", url=url)
-        eventually(
-            lambda: (
-                self.evaluate("document.readyState") == "complete" and self.evaluate("location.href") == url
-            )
-        )
+        eventually(lambda: self.evaluate("document.readyState") == "complete" and self.evaluate("location.href") == url)
 
     def text(self, selector: str) -> str:
         """What a person sees of an element; empty while there is none."""

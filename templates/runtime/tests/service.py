@@ -196,9 +196,7 @@ def internal(x: int) -> int:
 class Service:
     """`web()` and `worker()` start processes; everything lies below `directory`."""
 
-    def __init__(
-        self, directory: Path, redis_url: str, *, has_storage: bool = True, project: str = "shop"
-    ) -> None:
+    def __init__(self, directory: Path, redis_url: str, *, has_storage: bool = True, project: str = "shop") -> None:
         self.directory = directory
         self.code = directory / "code"
         self.code.mkdir(parents=True)
@@ -247,9 +245,7 @@ class Service:
     def web(self, *, is_ready: bool = True, **extra: str) -> Web:
         web = Web(self, extra)
         self.webs.append(web)
-        eventually(
-            web.is_ready if is_ready else web.is_up, 20, f"a webserver that serves: {web.log.read_text()}"
-        )
+        eventually(web.is_ready if is_ready else web.is_up, 20, f"a webserver that serves: {web.log.read_text()}")
         return web
 
     def stop(self) -> None:

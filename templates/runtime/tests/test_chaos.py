@@ -124,7 +124,11 @@ EVENTS: list[tuple[str, Callable[[Scene], None], int]] = [
 
 @pytest.fixture
 def scene(
-    cu_settings: Settings, redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    cu_settings: Settings,
+    redis_server: RedisServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Scene]:
     marks = tmp_path / "marks"
     marks.touch()
@@ -140,7 +144,9 @@ def scene(
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(("name", "event", "times"), EVENTS, ids=[name for name, _, _ in EVENTS])
-def test_nothing_accepted_is_lost(scene: Scene, name: str, event: Callable[[Scene], None], times: int, seed: int) -> None:
+def test_nothing_accepted_is_lost(
+    scene: Scene, name: str, event: Callable[[Scene], None], times: int, seed: int
+) -> None:
     scene.random.seed(seed)
     scene.workers.start()
     scene.workers.start()

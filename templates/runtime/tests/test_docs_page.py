@@ -45,9 +45,7 @@ def state(page: Browser, name: str) -> str:
     return page.text(at(name, ".state"))
 
 
-def test_the_page_shows_a_function_with_its_arguments_types_defaults_and_help(
-    page: Browser, tmp_path: Path
-) -> None:
+def test_the_page_shows_a_function_with_its_arguments_types_defaults_and_help(page: Browser, tmp_path: Path) -> None:
     unfold(page, "add")
 
     seen = page.text(at("add"))
@@ -170,9 +168,7 @@ def test_what_a_function_returns_is_never_run_as_part_of_the_page(page: Browser)
     eventually(lambda: "Done" in state(page, "echo"))
     assert page.text(at("echo", ".result pre")) == '"<img src=x onerror=document.title=1>"'
     assert page.evaluate("document.title") == "Terrain, tile by tile"
-    page.evaluate(
-        "document.body.append(Object.assign(document.createElement('script'), {text: 'window.ran = 1'}))"
-    )
+    page.evaluate("document.body.append(Object.assign(document.createElement('script'), {text: 'window.ran = 1'}))")
     assert page.evaluate("window.ran ?? null") is None
 
 
@@ -180,20 +176,14 @@ def test_functions_are_found_by_name_and_by_what_they_do(page: Browser) -> None:
     page.fill("nav input", "two numbers")
 
     eventually(lambda: page.text("#index") == "tasks.add")
-    assert (
-        page.evaluate("[...document.querySelectorAll('details.call')].filter((one) => !one.hidden).length")
-        == 1
-    )
+    assert page.evaluate("[...document.querySelectorAll('details.call')].filter((one) => !one.hidden).length") == 1
 
 
 def test_every_field_has_a_label_and_help_and_every_text_enough_contrast(page: Browser) -> None:
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     fields = "[...document.querySelectorAll('main input, main select, main textarea')]"
     unnamed = f"{fields}.filter((one) => !one.labels.length"
-    assert (
-        page.evaluate(f"{unnamed} || !document.getElementById(one.getAttribute('aria-describedby'))).length")
-        == 0
-    )
+    assert page.evaluate(f"{unnamed} || !document.getElementById(one.getAttribute('aria-describedby'))).length") == 0
 
     for scheme in ("light", "dark"):
         page.prefer(scheme)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import dataclasses
 import datetime
 import errno
+import functools
 import hashlib
 import itertools
 import json
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_store import FSSPEC_STEPS, NAMESPACE, OS_STEPS, Failing, Place, digest, entry, make_place
@@ -237,9 +240,14 @@ class TestRules:
         age(site, 40)
         live = Live(frozenset(keys[:1]), frozenset({argument, upload}))
 
-        cache, uploads = (purge.plan(site.store(), Rules(one, unused_seconds=0), live=live) for one in ("cache", "uploads"))
+        cache, uploads = (
+            purge.plan(site.store(), Rules(one, unused_seconds=0), live=live) for one in ("cache", "uploads")
+        )
 
-        assert told(cache) == {("index", keys[1], "expired"), ("blobs", hashlib.sha256(b"1").hexdigest(), "unreferenced")}
+        assert told(cache) == {
+            ("index", keys[1], "expired"),
+            ("blobs", hashlib.sha256(b"1").hexdigest(), "unreferenced"),
+        }
         assert told(uploads) == set()
         assert told(purge.plan(site.store(), Rules(most_bytes=0), live=live)) == told(cache)
 
@@ -270,6 +278,32 @@ def fill(site: Place) -> dict[str, bytes]:
     return content(site)
 
 
+@functools.cache
+def template(kind: str, is_purged: bool) -> tuple[Place, dict[str, bytes]]:
+    directory = tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+    atexit.register(directory.cleanup)
+    site = make_place(kind, Path(directory.name))
+    before = fill(site)
+    if is_purged:
+        do(site.store())
+    return site, before
+
+
+def filled(kind: str, directory: Path, is_purged: bool = False) -> tuple[Place, dict[str, bytes]]:
+    """Like `fill`, and `do` after it, for the many times that one storage is broken in another way."""
+    original, before = template(kind, is_purged)
+    directory.mkdir()
+    site = make_place(kind, directory)
+    if kind == "memory":
+        for name, file in original.filesystem.store.items():
+            copy = MemoryFile(site.filesystem, name.replace(original.url, site.url), file.getvalue())
+            copy.created = file.created
+            site.filesystem.store[copy.path] = copy
+    else:
+        shutil.copytree(original.directory, site.directory, dirs_exist_ok=True)
+    return site, before
+
+
 def check_live(site: Place, keys: tuple[int, ...] = (4, 5)) -> None:
     """What is alive can be read, with all that it names."""
     store = site.store()
@@ -293,7 +327,9 @@ class TestApply:
 
         assert (done.count, done.left) == (len(made.victims), 0) == (7, 0)
         assert done.bytes == made.bytes
-        names = {place(kind, digest(one) if isinstance(one, int) else hashlib.sha256(one).hexdigest()) for kind, one in GOES}
+        names = {
+            place(kind, digest(one) if isinstance(one, int) else hashlib.sha256(one).hexdigest()) for kind, one in GOES
+        }
         rest = {f"tmp/{'a' * 32}", f"used/{place('index', digest(77))}"}
         assert content(site) == {name: data for name, data in before.items() if name not in names | rest}
         assert {name for name in site.files() if name.startswith("trash/")} == {
@@ -374,7 +410,9 @@ class TestApply:
             lambda lines: ["[]"],
         ],
     )
-    def test_a_spoiled_plan_is_refused(self, folder: Place, tmp_path: Path, spoil: Callable[[list[str]], list[str]]) -> None:
+    def test_a_spoiled_plan_is_refused(
+        self, folder: Place, tmp_path: Path, spoil: Callable[[list[str]], list[str]]
+    ) -> None:
         fill(folder)
         purge.write_plan(purge.plan(folder.store(), ALL), tmp_path / "plan")
         lines = (tmp_path / "plan").read_text().splitlines()
@@ -435,7 +473,9 @@ class TestApply:
         after = site.files()
 
         assert purge.apply(site.store(), made, confirm=7) == Done(0, 0, 7)
-        assert {name for name in site.files() if "plan.json" not in name} == {name for name in after if "plan.json" not in name}
+        assert {name for name in site.files() if "plan.json" not in name} == {
+            name for name in after if "plan.json" not in name
+        }
         restore(site.store(), made.id)
         assert purge.apply(site.store(), made, confirm=7).count == done.count or site.kind == "memory"
 
@@ -483,7 +523,9 @@ class TestEmpty:
 
 class TestMarker:
     @pytest.mark.parametrize("change", ["missing", "foreign"])
-    def test_nothing_works_without_the_right_one(self, site: Place, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_nothing_works_without_the_right_one(
+        self, site: Place, change: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("cu.store.MARKER_SECONDS", 1e-6)
         fill(site)
         made, _ = do(site.store())
@@ -506,12 +548,12 @@ class TestMarker:
 
     def test_it_may_vanish_at_any_moment(self, folder: Place, tmp_path: Path) -> None:
         for number in itertools.count(1):
-            (tmp_path / str(number)).mkdir()
-            site = make_place("folder", tmp_path / str(number))
-            before = fill(site)
+            site, before = filled("folder", tmp_path / str(number))
             marker = site.directory / NAMESPACE / MARKER
             made = purge.plan(site.store(), ALL)
-            disk = Meanwhile(site.store().disk, DISK_STEPS, number, lambda marker=marker: marker.rename(f"{marker}.gone"))
+            disk = Meanwhile(
+                site.store().disk, DISK_STEPS, number, lambda marker=marker: marker.rename(f"{marker}.gone")
+            )
             store = site.store()
             store.disk = disk
 
@@ -566,9 +608,7 @@ class TestRaces:
     def test_what_is_used_meanwhile_stays(self, kind: str, work: str, tmp_path: Path) -> None:
         kept = 0
         for number in itertools.count(1):
-            (tmp_path / str(number)).mkdir()
-            site = make_place(kind, tmp_path / str(number))
-            before = fill(site)
+            site, before = filled(kind, tmp_path / str(number))
             made = purge.plan(site.store(), ALL)
             told: list[int] = []
 
@@ -620,9 +660,7 @@ class TestRaces:
         total = 0
         pairs = [(first, second) for second in range(1, 45) for first in range(1, second)]
         for number, (first, second) in enumerate(choose.sample(pairs, 150)):
-            (tmp_path / str(number)).mkdir()
-            site = make_place(kind, tmp_path / str(number))
-            fill(site)
+            site, _ = filled(kind, tmp_path / str(number))
             made = purge.plan(site.store(), ALL)
             other = site.store()
             blobs: list[str] = []
@@ -708,23 +746,22 @@ class TestFailures:
     @pytest.mark.parametrize("kind", ["folder", "memory", "generic"])
     def test_restore(self, kind: str, tmp_path: Path) -> None:
         for number in itertools.count(1):
-            site, before, failing, store = self.broken(kind, tmp_path / str(number))
-            made, _ = do(site.store())
+            site, before, failing, store = self.broken(kind, tmp_path / str(number), is_purged=True)
+            plan_id = trashes(site.store())[0].id
             failing.fail_at(number)
             with contextlib.suppress(StorageError):
-                restore(store, made.id)
+                restore(store, plan_id)
             if len(failing.calls) < number:
                 return
             check_live(site)
             with contextlib.suppress(Refused):
-                restore(site.store(), made.id)
+                restore(site.store(), plan_id)
             assert before.items() <= site.files().items()
 
     @pytest.mark.parametrize("kind", ["folder", "memory", "generic"])
     def test_empty(self, kind: str, tmp_path: Path) -> None:
         for number in itertools.count(1):
-            site, _, failing, store = self.broken(kind, tmp_path / str(number))
-            do(site.store())
+            site, _, failing, store = self.broken(kind, tmp_path / str(number), is_purged=True)
             rest = content(site)
             failing.fail_at(number)
             with contextlib.suppress(StorageError):
@@ -736,12 +773,14 @@ class TestFailures:
             assert content(site) == rest
             assert [one for one in trashes(site.store()) if one.items] == []
 
-    def broken(self, kind: str, directory: Path) -> tuple[Place, dict[str, bytes], Failing, Store]:
-        directory.mkdir()
-        site = make_place(kind, directory)
-        before = fill(site)
+    def broken(
+        self, kind: str, directory: Path, is_purged: bool = False
+    ) -> tuple[Place, dict[str, bytes], Failing, Store]:
+        site, before = filled(kind, directory, is_purged)
         problem = lambda: OSError(errno.EIO, "broken")  # noqa: E731
-        failing = Failing(os, OS_STEPS, problem) if kind == "folder" else Failing(site.filesystem, FSSPEC_STEPS, problem)
+        failing = (
+            Failing(os, OS_STEPS, problem) if kind == "folder" else Failing(site.filesystem, FSSPEC_STEPS, problem)
+        )
         return site, before, failing, site.store(system=failing)
 
 
@@ -787,7 +826,8 @@ def trees(draw: st.DrawFn) -> dict[str, Any]:
         "hostile": draw(st.lists(st.tuples(FOLDERS, NAMES, OBSTACLES), max_size=8)),
         "in place": draw(
             st.lists(
-                st.tuples(st.sampled_from(["index", "blobs", "uploads", "tmp"]), st.integers(0, 15), OBSTACLES), max_size=4
+                st.tuples(st.sampled_from(["index", "blobs", "uploads", "tmp"]), st.integers(0, 15), OBSTACLES),
+                max_size=4,
             )
         ),
         "shards": draw(st.lists(st.tuples(st.sampled_from(["index", "blobs"]), st.integers(0, 15)), max_size=2)),
@@ -800,7 +840,9 @@ def trees(draw: st.DrawFn) -> dict[str, Any]:
                 versions=st.sampled_from([None, {}, {"tasks.mosaic": "v1"}]),
             )
         ),
-        "live": draw(st.sampled_from([purge.NOTHING, Live(frozenset({digest(0)}), frozenset({blob_id(0), blob_id(9)}))])),
+        "live": draw(
+            st.sampled_from([purge.NOTHING, Live(frozenset({digest(0)}), frozenset({blob_id(0), blob_id(9)}))])
+        ),
     }
 
 
@@ -921,7 +963,7 @@ def living(site: Place) -> dict[str, Entry]:
     return found
 
 
-SLOW = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+SLOW = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 class TestHostileTrees:
@@ -1205,9 +1247,7 @@ class TestCommand:
 
 
 def command_error(path: Path) -> str:
-    return (
-        f"cu purge: {path} is not a plan of `purge plan --out`: Expecting value: line 1 column 1 (char 0); make a new one\n"
-    )
+    return f"cu purge: {path} is not a plan of `purge plan --out`: Expecting value: line 1 column 1 (char 0); make a new one\n"
 
 
 def write_manifest(path: Path, version: str) -> None:

@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 
 from cu.store import (
     MARKER,
+    MARKER_SECONDS,
     Entry,
     LocalCache,
     LocalDisk,
@@ -49,7 +50,9 @@ HOSTILE_IDS = ["", "..", "../../etc/passwd", "AB" * 32, "ab" * 31, "ab" * 32 + "
 class Failing:
     """Stands before `os` or a filesystem of fsspec, and lets one call fail."""
 
-    def __init__(self, inner: Any, steps: set[str], problem: Callable[[], OSError] = lambda: OSError(errno.EIO, "broken")):
+    def __init__(
+        self, inner: Any, steps: set[str], problem: Callable[[], OSError] = lambda: OSError(errno.EIO, "broken")
+    ):
         self.inner = inner
         self.steps = steps
         self.problem = problem
@@ -75,7 +78,18 @@ class Failing:
 
 
 OS_STEPS = {
-    "open", "write", "fsync", "fchmod", "replace", "link", "rename", "unlink", "mkdir", "scandir", "stat", "rmdir"
+    "open",
+    "write",
+    "fsync",
+    "fchmod",
+    "replace",
+    "link",
+    "rename",
+    "unlink",
+    "mkdir",
+    "scandir",
+    "stat",
+    "rmdir",
 }
 FSSPEC_STEPS = {"cat_file", "pipe_file", "info", "ls", "mv", "cp_file", "rm_file", "makedirs", "put_file", "open"}
 
@@ -95,7 +109,9 @@ class Place:
             disk = LocalDisk(self.directory / NAMESPACE, system)
         else:
             filesystem = self.filesystem if system is os else system
-            disk = RemoteDisk(filesystem, NAMESPACE if self.kind == "generic" else f"/{self.url}/{NAMESPACE}", self.spool)
+            disk = RemoteDisk(
+                filesystem, NAMESPACE if self.kind == "generic" else f"/{self.url}/{NAMESPACE}", self.spool
+            )
         store = Store(self.url, NAMESPACE, cache_dir=self.spool, cache_bytes=cache_bytes, disk=disk)
         if is_attached:
             store.attach(None)
@@ -478,7 +494,11 @@ class TestMarker:
             site.store()
 
     @pytest.mark.parametrize("change", ["removed", "replaced", "overwritten"])
-    def test_writes_stop_when_it_goes_while_running(self, site: Place, change: str) -> None:
+    def test_writes_stop_when_it_goes_while_running(
+        self, site: Place, change: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert MARKER_SECONDS == 2
+        monkeypatch.setattr("cu.store.MARKER_SECONDS", 0.1)
         store = site.store()
         kept = store.put_bytes(b"kept")
         other = json.dumps({"format": 1, "id": str(uuid.uuid4()), "project-env": NAMESPACE}).encode()
@@ -709,7 +729,9 @@ class TestRealDisk:
             lambda: store.put_path(tmp_path / "big"),
             lambda: store.put_entry(entry(OTHER, inline=bytes(1_000_000))),
         ):
-            with pytest.raises(StorageError, match=r"is full: No space left on device; nothing half was kept.*cu purge"):
+            with pytest.raises(
+                StorageError, match=r"is full: No space left on device; nothing half was kept.*cu purge"
+            ):
                 step()
 
         found = [path for path in small_disk.rglob("*") if path.is_file()]
@@ -844,8 +866,9 @@ class TestLocalCache:
     def test_what_is_in_use_is_never_evicted(self, tmp_path: Path) -> None:
         cache = LocalCache(tmp_path, 20)
 
-        with cache.pinned(digest(0), lambda path: path.write_bytes(b"0" * 10) and None) as path, cache.pinned(
-            digest(0), lambda _: pytest.fail("fetched twice")
+        with (
+            cache.pinned(digest(0), lambda path: path.write_bytes(b"0" * 10) and None) as path,
+            cache.pinned(digest(0), lambda _: pytest.fail("fetched twice")),
         ):
             for number in range(1, 20):
                 self.fill(cache, number)

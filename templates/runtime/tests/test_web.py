@@ -127,9 +127,7 @@ class TestCalls:
 
     def test_two_equal_calls_in_flight_are_one_job(self, web: Web, tmp_path: Path) -> None:
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            ids = list(
-                pool.map(lambda _: web.start("tasks.count_up", to=3, directory=str(tmp_path)), range(8))
-            )
+            ids = list(pool.map(lambda _: web.start("tasks.count_up", to=3, directory=str(tmp_path)), range(8)))
 
         assert len(set(ids)) == 1
         web.client.get(f"/v1/jobs/{ids[0]}", params={"wait": 20})
@@ -253,9 +251,7 @@ class TestServe:
 
     def test_a_result_has_ranges_an_etag_and_a_head(self, web: Web) -> None:
         job = web.start("tasks.grid", size=401)
-        whole = eventually(
-            lambda: (got := web.client.get(f"/v1/jobs/{job}/result")).status_code == 200 and got
-        )
+        whole = eventually(lambda: (got := web.client.get(f"/v1/jobs/{job}/result")).status_code == 200 and got)
         url = f"/v1/jobs/{job}/result"
         etag = whole.headers["etag"]
         size = len(whole.content)
@@ -335,9 +331,7 @@ class TestJobs:
         assert (again.status_code, again.json()["job"]["state"]) == (409, "cancelled")
         assert web.client.get(f"/v1/jobs/{job}/result").status_code == 410
 
-    def test_a_result_that_is_not_there_yet_is_a_conflict_to_come_back_to(
-        self, web: Web, tmp_path: Path
-    ) -> None:
+    def test_a_result_that_is_not_there_yet_is_a_conflict_to_come_back_to(self, web: Web, tmp_path: Path) -> None:
         job = web.start("tasks.wait_for", path=str(tmp_path / "go"))
 
         answer = web.client.get(f"/v1/jobs/{job}/result")
@@ -425,9 +419,7 @@ class TestFiles:
         assert answer.json()["errors"][0]["parameter"] == "region"
         assert f"PUT it to /v1/files/{'ab' * 32}" in answer.json()["errors"][0]["message"]
 
-    def test_results_that_nobody_was_given_cannot_be_fetched_as_files(
-        self, web: Web, service: Service
-    ) -> None:
+    def test_results_that_nobody_was_given_cannot_be_fetched_as_files(self, web: Web, service: Service) -> None:
         web.call("tasks.echo", value="a secret " * 5000)
         blobs = [path.name for path in (service.directory / "storage").glob("*/blobs/*/*") if path.is_file()]
         uploads = {path.name for path in (service.directory / "storage").glob("*/uploads/*/*")}
@@ -559,9 +551,7 @@ class TestSecurity:
         with web.client_with(None) as local:
             fine = local.post("/v1/call/tasks.add", json={"left": 1}, headers={"Prefer": "wait=20"})
             rebound = local.post("/v1/call/tasks.add", json={"left": 1}, headers={"Host": "evil.example:80"})
-            foreign = local.post(
-                "/v1/call/tasks.add", json={"left": 1}, headers={"Sec-Fetch-Site": "cross-site"}
-            )
+            foreign = local.post("/v1/call/tasks.add", json={"left": 1}, headers={"Sec-Fetch-Site": "cross-site"})
 
         assert (fine.status_code, rebound.status_code, foreign.status_code) == (200, 403, 403)
 
@@ -608,9 +598,7 @@ class TestSecurity:
 
     def test_a_name_cannot_leave_its_header(self) -> None:
         assert disposition('a/b\\"c"\r\nX: y.tif') == b'attachment; filename="_c___X: y.tif"'
-        assert disposition("straße.tif") == (
-            b"attachment; filename=\"stra_e.tif\"; filename*=UTF-8''stra%C3%9Fe.tif"
-        )
+        assert disposition("straße.tif") == (b"attachment; filename=\"stra_e.tif\"; filename*=UTF-8''stra%C3%9Fe.tif")
 
 
 class TestTrouble:
@@ -693,9 +681,7 @@ class TestTrouble:
     def test_a_foreign_storage_is_told_in_words(self, alone: Service) -> None:
         alone.web()
         marker = next((alone.directory / "storage").glob("*/cu-storage.json"))
-        marker.write_text(
-            marker.read_text().replace(json.loads(marker.read_text())["id"], "00000000-another")
-        )
+        marker.write_text(marker.read_text().replace(json.loads(marker.read_text())["id"], "00000000-another"))
 
         web = alone.web(is_ready=False)
 
@@ -858,9 +844,7 @@ class TestItself:
         text = web.client.get("/metrics").text
 
         numbers = {
-            line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
-            for line in text.splitlines()
-            if line[0] != "#"
+            line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in text.splitlines() if line[0] != "#"
         }
         assert numbers['cu_calls_total{outcome="hit"}'] >= 1
         assert numbers['cu_calls_total{outcome="miss"}'] >= 1
@@ -888,9 +872,7 @@ class TestItself:
     def test_the_webserver_imports_neither_celery_nor_the_functions(self) -> None:
         source = "import sys, cu.web; print(sorted({'celery', 'kombu', 'tasks'} & set(sys.modules)))"
 
-        found = subprocess.run(
-            [sys.executable, "-c", source], capture_output=True, text=True, check=True
-        ).stdout
+        found = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True).stdout
         assert found == "[]\n"
 
 
@@ -910,9 +892,7 @@ def test_a_range_is_read_as_the_standard_says(text: str, expected: object) -> No
 def raw_request(web: Web, line: str, body: bytes = b"") -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", web.port), 70)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    head = (
-        f"{line}\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
+    head = f"{line}\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {len(body)}\r\n\r\n"
     connection.sendall(head.encode() + body)
     return connection
 

@@ -73,7 +73,9 @@ def test_equal_calls_in_flight_are_one_job(workers: Workers, marks: Path) -> Non
     assert sum(line.startswith("S same") for line in lines(marks)) == 1
 
 
-def test_a_tree_runs_distributed_and_a_changed_argument_recomputes_only_its_branch(workers: Workers, marks: Path) -> None:
+def test_a_tree_runs_distributed_and_a_changed_argument_recomputes_only_its_branch(
+    workers: Workers, marks: Path
+) -> None:
     workers.start()
 
     assert jobs.total.submit(5).result(timeout=30) == 20

@@ -116,7 +116,7 @@ describe('the broker', () => {
         path: '/run/cu/redis.conf',
         mode: 0o444,
         content: [
-          'bind * -::*\nport 6379\nprotected-mode no\nuser default off\n',
+          'bind * -::*\nport 6379\nprotected-mode no\nuser default off resetpass ~* &* +@all\n',
           'user admin on #',
           { type: 'broker-password-sha256', user: 'admin' },
           ' ~* &* +@all\n',
