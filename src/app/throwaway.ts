@@ -31,7 +31,10 @@ const READY_MS = 30_000;
  * Redis in the background, and in the foreground what ends with the stream that cu holds open to it: so a broker that
  * runs is that of a `cu test` that lives, whatever became of its process. The password is on no command line.
  */
-const BROKER_SCRIPT = `printf 'requirepass %s\\nsave ""\\nappendonly no\\nmaxmemory-policy noeviction\\n' "$PASSWORD" | redis-server - &
+const BROKER_SCRIPT = `for program in redis-server redis-cli; do
+  command -v $program >/dev/null || { echo "there is no $program in this image" >&2; exit 1; }
+done
+printf 'requirepass %s\\nsave ""\\nappendonly no\\nmaxmemory-policy noeviction\\n' "$PASSWORD" | redis-server - &
 exec cat >/dev/null`;
 
 const created = z.object({ Id: z.string() });

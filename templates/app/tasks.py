@@ -5,6 +5,7 @@ Each function with `@task` is a unit of work: it runs on some worker, and its re
 never done twice. A function with `@call` puts tasks together by calling them.
 """
 
+import itertools
 import os
 import struct
 import tempfile
@@ -132,7 +133,7 @@ def paint(shaded: dict) -> File:
 def cut(size: int, count: int) -> list[tuple[int, int]]:
     """Rows 0 to `size` in `count` strips of nearly the same height, none of them empty."""
     edges = [size * index // min(count, size) for index in range(min(count, size) + 1)]
-    return list(zip(edges, edges[1:]))
+    return list(itertools.pairwise(edges))
 
 
 def noise(seed: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -80,12 +80,13 @@ async function things(): Promise<readonly string[]> {
 }
 
 /** A run whose tests have begun and go on for long. */
-async function begin(seconds: number): Promise<RunningCu> {
+async function begin(seconds: number): Promise<{ readonly cu: RunningCu }> {
   const running = scenario.start({}, 'test', '--image', 'app', '--', 'python', 'wait.py', String(seconds));
   let said = '';
   running.stdout?.on('data', (chunk: Buffer) => (said += chunk.toString()));
   await eventually(() => expect(said).toContain('begun'));
-  return running;
+  // In an object, because to return what can be awaited is to wait for its end.
+  return { cu: running };
 }
 
 test('the tests run as the service does, with a broker and a storage of their own and no secret of the deploy', async () => {
@@ -161,7 +162,7 @@ test('an image that is built on a host is tested there, and nothing is left ther
 
 describe('what a run made is removed', () => {
   test('after Ctrl-C', async () => {
-    const running = await begin(600);
+    const { cu: running } = await begin(600);
 
     running.kill('SIGINT');
 
@@ -172,10 +173,9 @@ describe('what a run made is removed', () => {
   });
 
   test('after a SIGKILL by the next run, which leaves a run that lives alone', async () => {
-    const killed = await begin(600);
-    const living = await begin(20);
-    const [before] = [await things()];
-    expect(before).toHaveLength(8);
+    const { cu: killed } = await begin(600);
+    const { cu: living } = await begin(20);
+    expect(await things()).toHaveLength(8);
 
     killed.kill('SIGKILL');
     await killed;

@@ -21,6 +21,7 @@ LATE_SECONDS = 3600.0
 
 
 def serve(settings: Settings) -> int:
+    settings.heartbeat_path.unlink(missing_ok=True)
     set_up_logging()
     load_tasks(settings)
     rt = Runtime(settings, patience_seconds=2)

@@ -319,6 +319,8 @@ class Done:
     count: int
     bytes: int
     left: int
+    skipped: Sequence[tuple[str, str]] = field(default=(), compare=False)
+    """The id of each that was left, and why."""
 
 
 def apply(
@@ -339,6 +341,7 @@ def apply(
         raise Refused(f"the plan would remove {share:.0%} of what is there; {hint}")
     still = set(find(view, plan.rules))
     todo = [victim for victim in plan.victims if victim in still]
+    skipped = [(victim.id, "used, changed or gone since the plan") for victim in plan.victims if victim not in still]
     if todo:
         head = {"id": plan.id, "marker": plan.marker, "time": moment}
         with store.explained("write"):
@@ -347,13 +350,16 @@ def apply(
     moved: list[Victim] = []
     for victim in sorted(todo, key=lambda one: KINDS.index(one.kind)):
         if victim.kind == "blobs" and victim.id in kept:
+            skipped.append((victim.id, "what refers to it stayed"))
             continue
-        if move_away(store, plan.id, victim):
+        why = move_away(store, plan.id, victim)
+        if why is None:
             moved.append(victim)
             continue
+        skipped.append((victim.id, why))
         entry = view.entries.get(victim.id)
         kept.update([victim.id], entry.refers_to if entry else ())
-    return Done(len(moved), sum(one.bytes for one in moved), len(plan.victims) - len(moved))
+    return Done(len(moved), sum(one.bytes for one in moved), len(skipped), skipped)
 
 
 def check_plan(store: Store, plan: Plan, confirm: int | None, now: float) -> None:
@@ -365,18 +371,18 @@ def check_plan(store: Store, plan: Plan, confirm: int | None, now: float) -> Non
         raise Refused(f"the plan {plan.id} names {len(plan.victims)} files, not {confirm}; look at it again")
 
 
-def move_away(store: Store, plan_id: str, victim: Victim) -> bool:
-    """To the trash, and at once back if it was used or changed meanwhile."""
+def move_away(store: Store, plan_id: str, victim: Victim) -> str | None:
+    """To the trash, and at once back if it was used or changed meanwhile: then why it stays."""
     source = path_of(victim.kind, victim.id)
     target = f"{trash_of(plan_id)}/{source}"
     store.check()
     with store.explained("write"):
         if not is_same(store, victim, source):
-            return False
+            return "changed while the plan was applied"
         try:
             store.disk.move(source, target)
         except (FileNotFoundError, FileExistsError):
-            return False
+            return "moved or replaced while the plan was applied"
         is_unused = False
         try:
             is_copy = not store.disk.is_local and victim.kind not in ("index", "uploads")
@@ -384,7 +390,7 @@ def move_away(store: Store, plan_id: str, victim: Victim) -> bool:
         finally:
             if not is_unused:
                 put_back(store, target, source)
-    return is_unused
+    return None if is_unused else "used while the plan was applied"
 
 
 def is_same(store: Store, victim: Victim, name: str) -> bool:
@@ -654,6 +660,7 @@ def run_plan(options: argparse.Namespace, settings: Settings, store: Store, ledg
     line: dict[str, object] = {
         "type": "plan",
         "id": made.id,
+        "file": None if options.out is None else str(options.out),
         "count": len(made.victims),
         "bytes": made.bytes,
         "reasons": reasons,
@@ -678,19 +685,20 @@ def run_apply(options: argparse.Namespace, settings: Settings, store: Store, led
         made = replace(made, rules=replace(made.rules, versions=versions_of(settings)))
     done = apply(store, made, confirm=options.confirm, live=in_flight(ledger, store))
     text = f"{done.count:,} files moved to the trash, {shown(done.bytes)}; {done.left:,} stay, used or changed since"
-    yield {"type": "apply", "id": made.id, **asdict(done)}, f"{text}\nback: python -m cu purge restore {made.id}"
+    line = counted("apply", done, id=made.id, skipped=[{"id": id_, "why": why} for id_, why in done.skipped])
+    yield line, f"{text}\nback: python -m cu purge restore {made.id}"
 
 
 def run_restore(options: argparse.Namespace, settings: Settings, store: Store, _: Ledger) -> Iterator[Output]:
     done = restore(store, options.plan_id)
     text = f"{done.count:,} files are back, {shown(done.bytes)}; {done.left:,} have newer ones in their place"
-    yield {"type": "restore", "id": options.plan_id, **asdict(done)}, text
+    yield counted("restore", done, id=options.plan_id), text
 
 
 def run_empty(options: argparse.Namespace, settings: Settings, store: Store, ledger: Ledger) -> Iterator[Output]:
     done, ids = empty(store, options.older_than, live=in_flight(ledger, store))
     text = f"{done.count:,} files of {len(ids)} plans removed for good, {shown(done.bytes)}"
-    yield {"type": "empty", "plans": ids, **asdict(done)}, text
+    yield counted("empty", done, plans=ids), text
 
 
 def run_list(options: argparse.Namespace, settings: Settings, store: Store, _: Ledger) -> Iterator[Output]:
@@ -700,6 +708,10 @@ def run_list(options: argparse.Namespace, settings: Settings, store: Store, _: L
         yield line, f"{one.id}  {iso(one.time) or 'unknown':20}  {len(one.items):>8,}  {shown(one.bytes):>10}"
     total = sum(one.bytes for one in found)
     yield {"type": "list", "count": len(found), "bytes": total}, f"{len(found)} plans, {shown(total)}"
+
+
+def counted(type_: str, done: Done, **fields: object) -> dict[str, object]:
+    return {"type": type_, **fields, "count": done.count, "bytes": done.bytes, "left": done.left}
 
 
 def versions_of(settings: Settings) -> dict[str, str]:

@@ -240,18 +240,27 @@ class LocalDisk:
         with self.folder(from_) as here, self.folder(to, make=True) as there:
             if not stat.S_ISREG(self.system.stat(old, dir_fd=here, follow_symlinks=False).st_mode):
                 raise FileNotFoundError(errno.ENOENT, "it is no plain file", source)
-            self.rename(old, new, here, there)
+            if target.startswith("trash/"):
+                # Others may replace what goes there at any moment, which between two steps would be lost.
+                self.rename(old, new, here, there)
+            else:
+                self.rename_exclusively(old, new, here, there)
 
     def rename(self, old: str, new: str, here: int, there: int) -> None:
+        """In one step; nobody else may write to where it goes."""
+        with contextlib.suppress(FileNotFoundError):
+            self.system.stat(new, dir_fd=there, follow_symlinks=False)
+            raise FileExistsError(errno.EEXIST, "it is there already", new)
+        self.system.rename(old, new, src_dir_fd=here, dst_dir_fd=there)
+
+    def rename_exclusively(self, old: str, new: str, here: int, there: int) -> None:
+        """In two steps; nobody else may write to what goes."""
         try:
             self.system.link(old, new, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
-            with contextlib.suppress(FileNotFoundError):
-                self.system.stat(new, dir_fd=there, follow_symlinks=False)
-                raise FileExistsError(errno.EEXIST, "it is there already", new) from error
-            self.system.rename(old, new, src_dir_fd=here, dst_dir_fd=there)
+            self.rename(old, new, here, there)
         else:
             self.system.unlink(old, dir_fd=here)
 
@@ -302,7 +311,7 @@ class LocalTemp:
         folder, _, base = name.rpartition("/")
         with self.disk.folder("tmp") as here, self.disk.folder(folder, make=True) as there:
             if exclusive:
-                self.disk.rename(temp, base, here, there)
+                self.disk.rename_exclusively(temp, base, here, there)
             else:
                 system.replace(temp, base, src_dir_fd=here, dst_dir_fd=there)
         self.name = None

@@ -101,6 +101,7 @@ def queues_of(settings: Settings) -> list[str]:
 
 def serve(settings: Settings) -> None:
     """Run a worker until it is told to stop."""
+    settings.heartbeat_path.unlink(missing_ok=True)
     load_tasks(settings)
     hand = Path(tempfile.mkdtemp(prefix="cu-held-"))
     os.environ["CU_HELD"] = str(hand)

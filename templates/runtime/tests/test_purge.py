@@ -285,7 +285,7 @@ def template(kind: str, is_purged: bool) -> tuple[Place, dict[str, bytes]]:
     site = make_place(kind, Path(directory.name))
     before = fill(site)
     if is_purged:
-        do(site.store())
+        made, _ = do(site.store())
     return site, before
 
 
@@ -445,6 +445,8 @@ class TestApply:
         done = purge.apply(site.store(), made, confirm=7)
 
         assert (done.count, done.left) == (2, 5)
+        assert {id_ for id_, _ in done.skipped} >= {digest(1), digest(2), "a" * 32}
+        assert {why for _, why in done.skipped} == {"used, changed or gone since the plan"}
         check_live(site, (1, 2, 4, 5, 6))
 
     def test_restore_leaves_what_is_newer_in_place(self, site: Place) -> None:
@@ -652,6 +654,25 @@ class TestRaces:
             assert {name: data for name, data in before.items() if not name.startswith("used/")}.items() <= {
                 **there, **{name: data for name, data in before.items() if name in (place("index", digest(2)),)}
             }.items()  # fmt: skip
+
+    def test_a_result_that_is_written_between_two_steps_of_the_system_stays(self, tmp_path: Path) -> None:
+        """Of a move too, which therefore must be one."""
+        for number in itertools.count(1):
+            site, _ = filled("folder", tmp_path / str(number))
+            made = purge.plan(site.store(), ALL)
+            act = lambda site=site: keep(site.store(), 2, b"computed anew")  # noqa: E731
+            racing = Meanwhile(os, OS_STEPS, -1, act)
+            store = site.store(system=racing)
+            racing.fail_at(number)
+
+            purge.apply(store, made, confirm=7)
+
+            if not racing.is_done:
+                assert number > 100
+                return
+            found = site.store().get_entry(digest(2))
+            assert found is not None, racing.calls[number - 1]
+            assert site.store().read(str(found.blob)) == b"computed anew"
 
     @pytest.mark.parametrize("kind", ["folder", "memory"])
     def test_the_halves_of_a_write_fall_anywhere(self, kind: str, tmp_path: Path) -> None:
@@ -1093,6 +1114,7 @@ class TestCommand:
         assert line == {
             "type": "plan",
             "id": line["id"],
+            "file": str(plan),
             "count": 7,
             "bytes": line["bytes"],
             "reasons": {
