@@ -39,7 +39,7 @@ const planLine = z.object({
   needsConfirm: z.boolean(),
 });
 const moveLine = z.object({ ...count, left: z.number() });
-const trashLine = z.object({ id: z.string(), ...count, time: z.nullable(z.string()) });
+const trashLine = z.object({ type: z.literal('trash'), id: z.string(), ...count, time: z.nullable(z.string()) });
 
 /** Shows what would go; with `--yes` moves just that to the trash, and a large part only if its number is confirmed. */
 export async function purgeStorage(
@@ -87,7 +87,7 @@ export async function emptyStorage(context: Context, olderThanMs: number): Promi
   await using storage = await openStorage(context);
   const { host } = storage;
   const lines = await storage.run(['list']);
-  const trash = lines.slice(0, -1).map((line) => trashLine.parse(line));
+  const trash = lines.flatMap((line) => trashLine.safeParse(line).data ?? []);
   if (!context.options.yes || trash.length === 0) return { host, trash, removed: undefined };
   const [line] = await storage.finish(['empty', '--older-than', seconds(olderThanMs)]);
   return { host, trash, removed: moveLine.parse(line) };

@@ -1,5 +1,4 @@
 import type { Context } from '../../app/context.ts';
-import { CuError } from '../../core/error.ts';
 import { wireError } from '../../render/wire.ts';
 import { purgeText } from '../../render/purge-text.ts';
 import { restoreText, storagePurgeText, trashText } from '../../render/purge-storage-text.ts';

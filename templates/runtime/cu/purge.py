@@ -230,17 +230,23 @@ def look(store: Store, live: Live, now: float) -> View:
     items: dict[Id, Item] = {}
     entries: dict[str, Entry | None] = {}
     fingerprints: dict[Id, str] = {}
-    with store.explained("read"):
+    with store.explained("write"):
         for folder in ("used", "tmp", "blobs", "uploads", "index"):
             for item in store.disk.walk(folder):
                 one = id_of(item.name)
                 if one is None:
                     continue
-                # Without a `try`: who cannot read an entry cannot know what it refers to.
-                data = store.disk.read(item.name) if folder in ("uploads", "index") else None
+                try:
+                    data = store.disk.read(item.name) if folder in ("uploads", "index") else None
+                except FileNotFoundError as error:
+                    # Another purge was here. Any other error ends this one: it could not know what is in use.
+                    if store.disk.stat(item.name) is None:
+                        continue
+                    raise StorageError("the storage comes and goes; mend that before you purge") from error
                 items[one], fingerprints[one] = item, fingerprint(item, data)
                 if folder == "index" and data is not None:
                     entries[one[1]] = whole_entry(one[1], data)
+    store.check()
     return View(now, live, items, entries, fingerprints)
 
 

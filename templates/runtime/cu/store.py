@@ -153,7 +153,11 @@ class LocalDisk:
     @contextlib.contextmanager
     def folder(self, name: str, *, make: bool = False) -> Iterator[int]:
         """A descriptor of a folder below the root, which itself is never made here: it may be unmounted."""
-        current = self.system.open(self.root, OPEN_FOLDER & ~os.O_NOFOLLOW)
+        try:
+            current = self.system.open(self.root, OPEN_FOLDER & ~os.O_NOFOLLOW)
+        except FileNotFoundError as error:
+            # Not the same as a storage in which something is missing.
+            raise OSError(errno.ENODEV, "it is gone", self.root) from error
         try:
             for part in name.split("/") if name else []:
                 inner = self._enter(part, current, make)
@@ -368,11 +372,8 @@ class RemoteDisk:
 
     def walk(self, folder: str) -> Iterator[Item]:
         # Not `find` or `walk` of fsspec: they leave out what they could not list.
-        try:
-            listing = self.call("ls", self.full(folder), detail=True)
-        except FileNotFoundError:
-            return
-        for facts in listing:
+        # Twice, as the storage may come back just after the first.
+        for facts in self.listed(folder) or self.listed(folder):
             name = str(facts["name"]).removeprefix(f"{self.root}/").rstrip("/")
             if not name.startswith(f"{folder}/") or facts.get("islink"):
                 continue
@@ -380,6 +381,15 @@ class RemoteDisk:
                 yield Item(name, int(facts["size"]), modified(facts))
             elif facts["type"] == "directory" and name.count("/") < DEPTH:
                 yield from self.walk(name)
+
+    def listed(self, folder: str) -> list[dict[str, Any]]:
+        """Empty when there is no such folder, but not when the storage is gone."""
+        try:
+            return list(self.call("ls", self.full(folder), detail=True))
+        except FileNotFoundError as error:
+            if self.stat(MARKER) is None:
+                raise OSError(errno.ENODEV, "it is gone", self.root) from error
+            return []
 
     def temp(self) -> RemoteTemp:
         return RemoteTemp(self)
@@ -529,6 +539,8 @@ class Store:
         try:
             with self.explained("read"):
                 identity = self.disk.identity(MARKER)
+                if identity is None:
+                    return None, None
                 found = json.loads(self.disk.read(MARKER))
             if found["format"] != FORMAT:
                 raise StorageError(f"the storage {self.shown} has format {found['format']}: use a newer cu")
@@ -579,7 +591,7 @@ class Store:
             case errno.EACCES | errno.EPERM | errno.EROFS:
                 hint = "give that user the folder, or run the service as a user who has it"
                 return StorageError(f"uid {os.getuid()} may not {what} {where}: {reason}; {hint}")
-            case errno.ENOENT:
+            case errno.ENOENT | errno.ENODEV:
                 return StorageError(f"{where} is not mounted any more: {reason}; mount it again")
             case errno.ENOTDIR | errno.ELOOP:
                 hint = "a file or a link, which is never followed, lies where a folder belongs; put that back"

@@ -32,7 +32,7 @@ from cu import codec, purge
 from cu.config import Settings, load_settings
 from cu.ledger import Ledger, NewJob
 from cu.purge import Done, Live, Plan, Refused, Rules, empty, restore, trashes
-from cu.store import MARKER, Entry, NewerFormat, StorageError, Store, dump_entry, place
+from cu.store import MARKER, Entry, NewerFormat, StorageError, Store, dump_entry, parse_entry, place
 
 DAY = 86_400.0
 ALL = Rules(unused_seconds=DAY)
@@ -285,7 +285,7 @@ def template(kind: str, is_purged: bool) -> tuple[Place, dict[str, bytes]]:
     site = make_place(kind, Path(directory.name))
     before = fill(site)
     if is_purged:
-        made, _ = do(site.store())
+        do(site.store())
     return site, before
 
 
@@ -463,6 +463,30 @@ class TestApply:
         assert found.blob == hashlib.sha256(b"computed anew").hexdigest()
         assert [(one.id, len(one.items)) for one in trashes(site.store())] == [(made.id, 1)]
 
+    @pytest.mark.parametrize("step", ["apply", "restore"])
+    def test_at_no_moment_a_result_is_there_without_its_bytes(self, folder: Place, step: str, tmp_path: Path) -> None:
+        for number in itertools.count(1):
+            site, _ = filled("folder", tmp_path / str(number), is_purged=step == "restore")
+            store = site.store()
+            incomplete: list[str] = []
+
+            def check(site: Place = site, incomplete: list[str] = incomplete) -> None:
+                there = site.store()
+                for name, data in site.files().items():
+                    if name.startswith("index/"):
+                        refers_to = parse_entry(name.rpartition("/")[2], data).refers_to
+                        incomplete.extend(sha256 for sha256 in refers_to if there.size(sha256) is None)
+
+            store.disk = looking = Meanwhile(store.disk, DISK_STEPS, number, check)  # type: ignore[assignment]
+            if step == "apply":
+                purge.apply(store, purge.plan(site.store(), ALL), confirm=7)
+            else:
+                restore(store, trashes(site.store())[0].id)
+
+            assert incomplete == []
+            if not looking.is_done:
+                return
+
     def test_only_what_is_in_the_trash_can_be_restored(self, site: Place) -> None:
         fill(site)
         for plan_id in ("20260101T000000-00000000", "../..", "", "x"):
@@ -572,6 +596,48 @@ class TestMarker:
             assert content(site) == before
 
 
+    @pytest.mark.parametrize("kind", ["folder", "generic"])
+    def test_a_storage_that_is_gone_for_a_moment_is_not_an_empty_one(self, kind: str, tmp_path: Path) -> None:
+        """Else all blobs would be unreferenced while the index cannot be seen."""
+        site, _ = filled(kind, tmp_path / "one")
+        expected = told(purge.plan(site.store(), ALL))
+        inside = site.directory / NAMESPACE
+        refused = 0
+        for number in itertools.count(1):
+            steps, system = (OS_STEPS, os) if kind == "folder" else (FSSPEC_STEPS, site.filesystem)
+            back = Meanwhile(system, steps, -1, lambda: Path(f"{inside}.gone").rename(inside))
+            gone = Meanwhile(back, steps, -1, lambda: inside.rename(f"{inside}.gone"))
+            store = site.store(system=gone)
+            gone.fail_at(number)
+            back.fail_at(number + 1)
+
+            try:
+                assert told(purge.plan(store, ALL)) == expected
+            except StorageError:
+                refused += 1
+            if not gone.is_done:
+                assert refused > 5
+                return
+            if not inside.exists():
+                Path(f"{inside}.gone").rename(inside)
+
+    def test_another_purge_may_be_at_work(self, folder: Place) -> None:
+        fill(folder)
+        made = purge.plan(folder.store(), ALL)
+        for number in itertools.count(1):
+            store = folder.store()
+            store.disk = racing = Meanwhile(  # type: ignore[assignment]
+                store.disk, {"read"}, number, lambda: purge.apply(folder.store(), made, confirm=7)
+            )
+            again = purge.plan(store, ALL)
+            purge.apply(store, again, confirm=len(again.victims))
+            check_live(folder)
+            if not racing.is_done:
+                return
+            for one in trashes(folder.store()):
+                restore(folder.store(), one.id)
+
+
 DISK_STEPS = {"stat", "read", "move", "put", "remove", "walk", "identity", "open"}
 
 
@@ -673,6 +739,36 @@ class TestRaces:
             found = site.store().get_entry(digest(2))
             assert found is not None, racing.calls[number - 1]
             assert site.store().read(str(found.blob)) == b"computed anew"
+
+    @pytest.mark.parametrize("work", ["put", "get", "has then put"])
+    @pytest.mark.parametrize("kind", ["folder", "memory"])
+    def test_all_of_apply_falls_between_two_steps_of_a_writer(self, kind: str, work: str, tmp_path: Path) -> None:
+        orphan = hashlib.sha256(b"orphan").hexdigest()
+        for number in itertools.count(1):
+            site, _ = filled(kind, tmp_path / str(number))
+            made = purge.plan(site.store(), ALL)
+            writer = site.store()
+            writer.disk = racing = Meanwhile(  # type: ignore[assignment]
+                writer.disk, DISK_STEPS, number, lambda site=site, made=made: purge.apply(site.store(), made, confirm=7)
+            )
+            is_there = False
+            try:
+                match work:
+                    case "put":
+                        is_there = writer.put_bytes(b"orphan") == orphan
+                    case "has then put":
+                        is_there = writer.has(orphan)
+                    case "get":
+                        found = writer.get_entry(digest(1))
+                        assert found is None or writer.read(str(found.blob)) == b"old result"
+                if is_there:
+                    writer.put_entry(entry(digest(8), blob=orphan, inline=None))
+            except StorageError as error:
+                assert "purged: call again" in str(error)
+                is_there = False
+            if not racing.is_done:
+                return
+            check_live(site, (4, 5, 8) if is_there else (4, 5))
 
     @pytest.mark.parametrize("kind", ["folder", "memory"])
     def test_the_halves_of_a_write_fall_anywhere(self, kind: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -540,6 +541,8 @@ class TestMarker:
 
     def test_what_was_not_attached_cannot_be_written(self, site: Place) -> None:
         with pytest.raises(StorageError, match="not attached"):
+            site.store(is_attached=False).check()
+        with pytest.raises(StorageError, match="not attached|not mounted"):
             site.store(is_attached=False).put_bytes(b"x")
 
     def test_passwords_in_the_url_are_not_shown(self, tmp_path: Path) -> None:
@@ -756,7 +759,8 @@ class TestRealDisk:
         with pytest.raises(StorageError, match="is not mounted"):
             store.read(kept)
 
-        assert store.get_entry(KEY) is None
+        with pytest.raises(StorageError, match="is not mounted"):
+            store.get_entry(KEY)
         assert list(small_disk.iterdir()) == []
 
     def test_another_disk_in_its_place_stops_writes(self, small_disk: Path, tmp_path: Path) -> None:
@@ -966,6 +970,23 @@ class TestLocalCache:
         with cache.pinned(digest(1), lambda path: path.write_bytes(b"again") and None) as path:
             assert path.read_bytes() == b"again"
         assert cache.bytes == 5
+
+    def test_a_copy_that_is_evicted_just_before_it_is_locked_is_fetched_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cache = LocalCache(tmp_path, 100)
+        self.fill(cache, 1)
+        lock = fcntl.flock
+
+        def evict_first(fd: int, how: int) -> None:
+            (tmp_path / digest(1)).unlink(missing_ok=True)
+            monkeypatch.undo()
+            lock(fd, how)
+
+        monkeypatch.setattr(fcntl, "flock", evict_first)
+
+        with cache.pinned(digest(1), lambda path: path.write_bytes(b"again") and None) as path:
+            assert path.read_bytes() == b"again"
 
     def test_many_threads_keep_its_books(self, tmp_path: Path) -> None:
         cache = LocalCache(tmp_path, 100)
