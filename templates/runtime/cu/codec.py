@@ -308,7 +308,7 @@ def unwrap(code: int, data: bytes) -> Any:
     if code == 22:
         import numpy
 
-        return {str: numpy.str_, bytes: numpy.bytes_}[type(fields[0])](fields[0])
+        return numpy.str_(fields[0]) if isinstance(fields[0], str) else numpy.bytes_(fields[0])
     leaf = next((leaf for leaf in LEAVES.values() if leaf.code == code), None)
     if leaf is None or len(fields) != len(leaf.kinds):
         raise ValueError(f"unknown extension {code}")
@@ -325,7 +325,9 @@ def zone_of(zone: datetime.tzinfo | None) -> str | list[Any] | None:
         return [zone.utcoffset(None) // datetime.timedelta(microseconds=1), *zone.__getinitargs__()[1:]]  # type: ignore[attr-defined]
     if type(zone) is zoneinfo.ZoneInfo and zone.key is not None:
         return zone.key
-    raise TypeError(f"a time zone of {type(zone).__module__} has no exact form; use zoneinfo.ZoneInfo or datetime.timezone")
+    raise TypeError(
+        f"a time zone of {type(zone).__module__} has no exact form; use zoneinfo.ZoneInfo or datetime.timezone"
+    )
 
 
 def to_zone(form: Any) -> datetime.tzinfo | None:
@@ -366,14 +368,14 @@ LEAVES: dict[type, Leaf] = {
         8,
         lambda value: [value.year, value.month, value.day, *time_fields(value)],
         (int,) * 8 + (object,),
-        lambda *parts: datetime.datetime(*parts[:7], fold=parts[7], tzinfo=to_zone(parts[8])),
+        lambda *parts: datetime.datetime(*parts[:7], to_zone(parts[8]), fold=parts[7]),
     ),
     datetime.date: Leaf(9, lambda value: [value.year, value.month, value.day], (int,) * 3, datetime.date),
     datetime.time: Leaf(
         10,
         time_fields,
         (int,) * 5 + (object,),
-        lambda *parts: datetime.time(*parts[:4], fold=parts[4], tzinfo=to_zone(parts[5])),
+        lambda *parts: datetime.time(*parts[:4], to_zone(parts[5]), fold=parts[4]),
     ),
     datetime.timedelta: Leaf(
         11, lambda value: [value.days, value.seconds, value.microseconds], (int,) * 3, datetime.timedelta
@@ -386,7 +388,9 @@ LEAVES: dict[type, Leaf] = {
         lambda above, below: fractions.Fraction(int_of(above), int_of(below)),
     ),
     uuid.UUID: Leaf(14, lambda value: [value.bytes], (bytes,), lambda data: uuid.UUID(bytes=data)),
-    File: Leaf(15, lambda value: [value.sha256, value.size, value.name], (str, int, str), lambda *parts: file_of(*parts)),
+    File: Leaf(
+        15, lambda value: [value.sha256, value.size, value.name], (str, int, str), lambda *parts: file_of(*parts)
+    ),
     Ref: Leaf(16, lambda value: [value.key], (str,), lambda key: Ref(checked(key))),
 }
 
@@ -446,7 +450,7 @@ def from_npy(data: bytes) -> Any:
             raise ValueError("it has objects or a strange shape")
         if math.prod(shape) * dtype.itemsize != len(data) - begin - length:
             raise ValueError("it has not as much data as its shape says")
-        order = "F" if header["fortran_order"] else "C"
+        order: Literal["F", "C"] = "F" if header["fortran_order"] else "C"
         view = numpy.ndarray(shape, dtype, buffer=data, offset=begin + length, order=order)
         return view.copy(order=order)
     except Exception as error:
@@ -506,7 +510,7 @@ def is_json(value: Any, depth: int = 0) -> bool:
         return True
     if kind is int:
         # Longer ones may be too long for Python to read (sys.set_int_max_str_digits).
-        return -(1 << 63) <= value < 1 << 64
+        return bool(-(1 << 63) <= value < 1 << 64)
     if kind is str:
         return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
     if kind is float:

@@ -595,7 +595,6 @@ class TestMarker:
                 restore(site.store(), made.id)
             assert content(site) == before
 
-
     @pytest.mark.parametrize("kind", ["folder", "generic"])
     def test_a_storage_that_is_gone_for_a_moment_is_not_an_empty_one(self, kind: str, tmp_path: Path) -> None:
         """Else all blobs would be unreferenced while the index cannot be seen."""
