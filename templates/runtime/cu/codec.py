@@ -16,7 +16,6 @@ import io
 import json
 import math
 import mimetypes
-import os
 import pickle
 import sys
 import uuid
@@ -368,14 +367,14 @@ LEAVES: dict[type, Leaf] = {
         8,
         lambda value: [value.year, value.month, value.day, *time_fields(value)],
         (int,) * 8 + (object,),
-        lambda *parts: datetime.datetime(*parts[:7], to_zone(parts[8]), fold=parts[7]),
+        lambda *parts: datetime.datetime(*parts[:7]).replace(fold=parts[7], tzinfo=to_zone(parts[8])),
     ),
     datetime.date: Leaf(9, lambda value: [value.year, value.month, value.day], (int,) * 3, datetime.date),
     datetime.time: Leaf(
         10,
         time_fields,
         (int,) * 5 + (object,),
-        lambda *parts: datetime.time(*parts[:4], to_zone(parts[5]), fold=parts[4]),
+        lambda *parts: datetime.time(*parts[:4]).replace(fold=parts[4], tzinfo=to_zone(parts[5])),
     ),
     datetime.timedelta: Leaf(
         11, lambda value: [value.days, value.seconds, value.microseconds], (int,) * 3, datetime.timedelta
