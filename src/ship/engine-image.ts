@@ -2,9 +2,14 @@ import { CuError } from '../core/error.ts';
 import type { Docker } from '../transport/docker.ts';
 import { asObject, asText, asTexts } from './engine-stream.ts';
 
+/** An engine that unpacks another image onto a busy disk answers nobody meanwhile. */
+export const BUSY_TIMEOUT_MS = 300_000;
+
 /** Diff ids of an image that an engine has; undefined when it has no such image. */
 export async function inspectLayers(docker: Docker, id: string): Promise<readonly string[] | undefined> {
-  const image = asObject(await docker.json({ method: 'GET', path: `/images/${id}/json`, allow: [404] }));
+  const image = asObject(
+    await docker.json({ method: 'GET', path: `/images/${id}/json`, allow: [404], timeoutMs: BUSY_TIMEOUT_MS }),
+  );
   // The body of an allowed 404 may come parsed as well; an image has an id.
   if (asText(image?.['Id']) === undefined) return undefined;
   return asTexts(asObject(image?.['RootFS'])?.['Layers']);
@@ -16,7 +21,7 @@ export async function nameImage(docker: Docker, id: string, references: readonly
     const colon = reference.lastIndexOf(':');
     const query = { repo: reference.slice(0, colon), tag: reference.slice(colon + 1) };
     try {
-      await docker.json({ method: 'POST', path: `/images/${id}/tag`, query });
+      await docker.json({ method: 'POST', path: `/images/${id}/tag`, query, timeoutMs: BUSY_TIMEOUT_MS });
     } catch (error) {
       if (error instanceof CuError && error.statusCode === 404) return false;
       throw error;

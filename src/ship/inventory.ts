@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import pLimit from 'p-limit';
 import type { Docker } from '../transport/docker.ts';
 import type { BlobCache } from './blobs.ts';
-import { inspectLayers } from './engine-image.ts';
+import { BUSY_TIMEOUT_MS, inspectLayers } from './engine-image.ts';
 import { asObject, asText, asTexts } from './engine-stream.ts';
 import type { ShippableImage } from './image.ts';
 
@@ -66,7 +66,7 @@ export function chainIds(diffIds: readonly string[]): readonly string[] {
 
 /** Newest first: an earlier version of the same image most likely holds what is needed. */
 async function listImages(docker: Docker): Promise<readonly string[]> {
-  const list: unknown = await docker.json({ method: 'GET', path: '/images/json' });
+  const list: unknown = await docker.json({ method: 'GET', path: '/images/json', timeoutMs: BUSY_TIMEOUT_MS });
   if (!Array.isArray(list)) return [];
   return list.map((item) => asText(asObject(item)?.['Id'])).filter((id) => id !== undefined);
 }

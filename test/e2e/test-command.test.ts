@@ -95,7 +95,7 @@ test('the tests run as the service does, with a broker and a storage of their ow
   expect(result.exitCode, result.all).toBe(3);
   const found: Found = JSON.parse(result.stdout);
   expect(found).toMatchObject({
-    argv: ['-q'],
+    argv: ['-q', '-o', 'cache_dir=/tmp/.pytest_cache'],
     user: [1234, 2345],
     redis: ['+OK', ':0', ''],
     secrets: ['API_TOKEN'],
@@ -125,7 +125,7 @@ test('words that begin with a dash are for pytest', async () => {
   const { stdout } = await scenario.cu('test', '--image', 'app', '--', '-k', 'fast');
 
   const found: Found = JSON.parse(stdout);
-  expect(found.argv).toEqual(['-q', '-k', 'fast']);
+  expect(found.argv.slice(-2)).toEqual(['-k', 'fast']);
 });
 
 test('with --json every line of the tests is one of JSON, and the last is the result', async () => {

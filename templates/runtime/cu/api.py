@@ -84,7 +84,7 @@ class Task:
         functools.update_wrapper(self, function)
         self.function = function
         self.options = options
-        self.name = name or f"{function.__module__}.{getattr(function, '__qualname__', function.__name__)}"
+        self.name = name or name_of(function)
         try:
             self.signature = inspect.signature(function)
         except ValueError as error:
@@ -162,6 +162,14 @@ class Task:
 
     def __repr__(self) -> str:
         return f"<cu {'call' if self.options.is_call else 'task'} {self.name}>"
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """MODULE.FUNCTION; what has no such name of its own has to be given one."""
+    name = getattr(function, "__qualname__", "").replace(".<locals>", "")
+    if not name or "<" in name:
+        raise TypeError(f"{function!r} has no name that others could call it by: give it one with name=")
+    return f"{function.__module__}.{name}"
 
 
 def is_task(value: object) -> bool:

@@ -739,7 +739,7 @@ class TestRaces:
             assert found is not None, racing.calls[number - 1]
             assert site.store().read(str(found.blob)) == b"computed anew"
 
-    @pytest.mark.parametrize("work", ["put", "get", "has then put"])
+    @pytest.mark.parametrize("work", ["put", "get", "has then put", "an entry alone"])
     @pytest.mark.parametrize("kind", ["folder", "memory"])
     def test_all_of_apply_falls_between_two_steps_of_a_writer(self, kind: str, work: str, tmp_path: Path) -> None:
         orphan = hashlib.sha256(b"orphan").hexdigest()
@@ -757,6 +757,8 @@ class TestRaces:
                         is_there = writer.put_bytes(b"orphan") == orphan
                     case "has then put":
                         is_there = writer.has(orphan)
+                    case "an entry alone":
+                        is_there = True
                     case "get":
                         found = writer.get_entry(digest(1))
                         assert found is None or writer.read(str(found.blob)) == b"old result"

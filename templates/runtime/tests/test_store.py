@@ -78,6 +78,17 @@ class Failing:
         self.calls = []
 
 
+class Always(Failing):
+    """Lets every such call fail."""
+
+    def __init__(self, failing: Failing) -> None:
+        super().__init__(failing.inner, failing.steps, failing.problem)
+
+    def __getattr__(self, name: str) -> Any:
+        self.fails_at = len(self.calls) + 1
+        return super().__getattr__(name)
+
+
 OS_STEPS = {
     "open",
     "write",
@@ -614,6 +625,34 @@ class TestWrites:
             reader.join()
 
         assert wrong == []
+
+    @pytest.mark.parametrize("has_links", [True, False])
+    def test_a_move_never_replaces(self, site: Place, has_links: bool) -> None:
+        store = site.store()
+        if not has_links and site.kind == "folder":
+            # Some network filesystems have none.
+            refusing = Failing(os, {"link"}, lambda: OSError(errno.EPERM, "no links here"))
+            store = site.store(system=Always(refusing))
+        store.put_entry(entry())
+        store.put_entry(entry(OTHER))
+        mine, other = (site.files()[place("index", key)] for key in (KEY, OTHER))
+        trash = f"trash/20260101T000000-00000000/{place('index', KEY)}"
+        store.disk.put(trash, b"in the trash")
+
+        for taken in (place("index", OTHER), trash):
+            with pytest.raises(FileExistsError):
+                store.disk.move(place("index", KEY), taken)
+        with pytest.raises(FileNotFoundError):
+            store.disk.move(place("index", digest(9)), f"{trash}-free")
+        assert [site.files()[name] for name in (place("index", KEY), place("index", OTHER), trash)] == [
+            mine, other, b"in the trash"
+        ]  # fmt: skip
+
+        store.disk.remove(trash)
+        store.disk.move(place("index", KEY), trash)
+        assert store.get_entry(KEY) is None
+        store.disk.move(trash, place("index", KEY))
+        assert store.get_entry(KEY) is not None
 
     def test_hosts_write_the_same_at_once(self, site: Place) -> None:
         stores = [site.store() for _ in range(4)]

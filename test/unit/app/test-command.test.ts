@@ -55,8 +55,10 @@ test('the throwaway broker is of the image of the project, if that is not built'
 });
 
 test('words that begin with a dash are for pytest, others are the command', () => {
-  expect(commandOf([])).toEqual(['python', '-m', 'pytest', '-q']);
-  expect(commandOf(['-k', 'fast'])).toEqual(['python', '-m', 'pytest', '-q', '-k', 'fast']);
+  const pytest = commandOf([]);
+
+  expect(pytest.slice(0, 4)).toEqual(['python', '-m', 'pytest', '-q']);
+  expect(commandOf(['-k', 'fast'])).toEqual([...pytest, '-k', 'fast']);
   expect(commandOf(['make', '-k'])).toEqual(['make', '-k']);
 });
 
