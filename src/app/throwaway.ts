@@ -106,9 +106,19 @@ async function waitForBroker(
         hint: 'it has to have redis-server, redis-cli and sh, as redis:8 has: name such an image under images.redis.ref',
       });
     }
+    if (await hasBroker(host, id, signal)) return;
+    await sleep(100, undefined, { signal });
+  }
+}
+
+async function hasBroker(host: Host, id: string, signal: AbortSignal): Promise<boolean> {
+  try {
     const { stdout } = await runInContainer(host, id, ['redis-cli', 'ping'], { signal });
     // Asked without the password: that it wants one is answer enough.
-    if (/PONG|NOAUTH/.test(stdout)) return;
-    await sleep(100, undefined, { signal });
+    return /PONG|NOAUTH/.test(stdout);
+  } catch (error) {
+    // It ended since it was looked at, which the next look tells.
+    if (error instanceof CuError && error.statusCode === 409) return false;
+    throw error;
   }
 }

@@ -12,6 +12,41 @@ from pathlib import Path
 UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
+VARIABLES = {
+    "CU_PROJECT": "the project; part of every Redis key and storage path",
+    "CU_ENV": "the environment",
+    "CU_HOST": "the host, as the config names it",
+    "CU_SERVICE": "the service",
+    "CU_INSTANCE": "the instance of the service on its host",
+    "CU_VERSION": "the version of the image",
+    "CU_BROKER_URL": "where Redis is, user and password included",
+    "CU_STORAGE": "the root of the shared storage: file:///DIR, s3://bucket/prefix...; none: Redis keeps small results",
+    "CU_TASKS": "the modules with your functions, default tasks",
+    "CU_MANIFEST": "the manifest that the webserver reads, default cu-manifest.json",
+    "CU_QUEUES": "the queues of a worker, default celery",
+    "CU_CONCURRENCY": "how many tasks a worker runs at once, default one for each processor",
+    "CU_OFFERS": 'what tasks may ask of a worker\'s node, as JSON: {"gpu": 1}',
+    "CU_DRAIN": "seconds until the container is killed after SIGTERM, default 600",
+    "CU_LISTEN": "the address at which the webserver listens, default 0.0.0.0",
+    "CU_PORT": "its port, default 8123",
+    "CU_MAX_UPLOAD": "the largest file that may be uploaded, default 2g",
+    "CU_CACHE_DIR": "local copies of files, for storages that are no directory, default /tmp/cu-cache",
+    "CU_CACHE_SIZE": "how much they may take, default 2g",
+    "CU_HEARTBEAT": "the file that a worker or beat touches while all is well, default /tmp/cu-heartbeat",
+    "CU_LEASE": "seconds after which a worker that says nothing loses its jobs, default 10",
+    "CU_MAX_LOST": "how many workers may die of a job before it counts as dead, default 5",
+    "CU_JOB_TTL": "seconds for which an ended job can be asked for, default 86400",
+}
+"""Every variable, for the reference; cu sets those that come from its config."""
+
+SECRETS = {
+    "API_TOKEN": "a bearer token that may do everything, 16 characters or more",
+    "API_TOKENS": "further ones, a line NAME:TOKEN:SCOPE,SCOPE each",
+    "PICKLE_KEY": "switches on results of any type; they are signed with it",
+}
+"""Every secret: a file in /run/secrets, else a variable."""
+
+
 class ConfigError(Exception):
     """A setting is missing or wrong; the message says which, and what to do."""
 
