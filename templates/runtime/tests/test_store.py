@@ -739,7 +739,7 @@ class TestWrites:
 
         try:
             for uid, text in ((54001, b"one"), (54002, b"two"), (54001, b"three")):
-                child = multiprocessing.get_context("fork").Process(target=be, args=(uid, text))
+                child = multiprocessing.get_context("fork").Process(target=be, args=(uid, text), daemon=True)
                 child.start()
                 child.join()
                 assert child.exitcode == 0
@@ -970,7 +970,7 @@ class TestLocalCache:
                 theirs.send("held")
                 theirs.recv()
 
-        child = multiprocessing.get_context("fork").Process(target=hold)
+        child = multiprocessing.get_context("fork").Process(target=hold, daemon=True)
         child.start()
         assert ours.recv() == "held"
         cache = LocalCache(tmp_path, 20)
