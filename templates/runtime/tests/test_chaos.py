@@ -6,6 +6,7 @@ after progress that was seen, never by the clock alone. `CU_CHAOS_TASKS` and `CU
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -72,7 +73,8 @@ def terminate_then_kill(scene: Scene) -> None:
     process.terminate()
     scene.workers.start(ready=False)
     scene.progress(3)
-    os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def kill_the_group(scene: Scene) -> None:
@@ -80,10 +82,16 @@ def kill_the_group(scene: Scene) -> None:
 
 
 def kill_one_child(scene: Scene) -> None:
+    groups = {process.pid for process in scene.workers.processes if process.poll() is None}
     done = {line.split()[1] for line in scene.marks.read_text().splitlines() if line.startswith("D")}
-    running = [pid for id_, pid in scene.starts() if id_ not in done]
-    if running:
-        os.kill(scene.random.choice(running), signal.SIGKILL)
+    candidates = [pid for id_, pid in scene.starts() if id_ not in done]
+    scene.random.shuffle(candidates)
+    for pid in candidates:
+        # A start without an end may also be one whose process is gone since.
+        with contextlib.suppress(ProcessLookupError):
+            if os.getpgid(pid) in groups:
+                os.kill(pid, signal.SIGKILL)
+                return
 
 
 def stop_redis(scene: Scene) -> None:
@@ -156,11 +164,14 @@ def test_nothing_accepted_is_lost(
     producer = threading.Thread(target=produce, args=(scene, accepted, is_over), daemon=True)
     producer.start()
 
-    for _ in range(times):
-        scene.progress()
-        event(scene)
-    is_over.set()
-    producer.join(120)
+    try:
+        for _ in range(times):
+            scene.progress()
+            event(scene)
+    finally:
+        # Also when an event failed: what goes on producing would write into the tests that follow.
+        is_over.set()
+        producer.join(120)
     assert not producer.is_alive()
 
     missing = eventually_done(scene, accepted)
