@@ -638,7 +638,11 @@ def complex_from(parts: Any, _: object) -> complex:
 
 
 FORMS: dict[str, tuple[tuple[str, ...], Callable[[Any, dict[str, Any]], Any]]] = {
-    "$file": (("size", "name"), lambda sha256, form: file_of(sha256, form.get("size", 0), form.get("name", ""))),
+    # `location` is where an answer said that it can be fetched: it may be sent back, and says nothing.
+    "$file": (
+        ("size", "name", "location"),
+        lambda sha256, form: file_of(sha256, form.get("size", 0), form.get("name", "")),
+    ),
     "$bytes": ((), lambda text, _: base64.b64decode(exactly(str, text), validate=True)),
     "$array": (("dtype", "shape"), array_from),
     "$float": ((), lambda text, _: float(exactly(str, text))),

