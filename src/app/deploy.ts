@@ -1,6 +1,5 @@
 import type { Plan, PlanNode } from '../core/action.ts';
 import type { CuError } from '../core/error.ts';
-import type { ExecutionResult } from '../execute/execute.ts';
 import type { Context } from './context.ts';
 import type { Usage } from './meter.ts';
 import { planOrThrow, prepare } from './prepare.ts';
@@ -8,6 +7,7 @@ import type { Prepared } from './prepare.ts';
 import { pullImages } from './pull.ts';
 import { repairState } from './repair.ts';
 import { runPlan } from './run-plan.ts';
+import type { RunResult } from './run-plan.ts';
 import { checkSavedPlan } from './saved-plan.ts';
 
 export interface DeployOptions {
@@ -19,16 +19,20 @@ export interface DeployOptions {
   readonly pull: boolean;
   /** Answers beforehand whether what the config no longer has may be removed. */
   readonly prune: boolean;
+  /** Rest between the batches of a service. */
+  readonly pauseMs: number;
+  /** Old containers finish their work with nobody waiting for them. */
+  readonly isDetached: boolean;
 }
 
 export interface DeployResult {
   readonly plan: Plan;
-  readonly outcome: ExecutionResult;
+  readonly outcome: RunResult;
   readonly unreachable: readonly CuError[];
   readonly usage: Readonly<Record<string, Usage>>;
 }
 
-const NOTHING: ExecutionResult = { done: [], failed: [], skipped: [], cancelled: false };
+const NOTHING: RunResult = { done: [], failed: [], skipped: [], cancelled: false };
 
 /** load, resolve, observe, plan, confirm, execute: the one way. */
 export async function deploy(
@@ -40,7 +44,7 @@ export async function deploy(
   const { plan, prunes } = planOrThrow(prepared.input);
   if (options.planFile !== undefined) await checkSavedPlan(context, options.planFile, { plan, prepared });
   if (!options.dryRun) context.emit({ type: 'plan-ready', plan });
-  const result = (outcome: ExecutionResult): DeployResult => ({
+  const result = (outcome: RunResult): DeployResult => ({
     plan,
     outcome,
     unreachable: prepared.unreachable,
@@ -48,7 +52,8 @@ export async function deploy(
   });
   if (options.dryRun || plan.nodes.length === 0) return result(NOTHING);
   const confirmed = await confirmPrunes(context, { plan, prunes, prune: options.prune });
-  return result(await runPlan(context, prepared, confirmed, options));
+  const { onFailure } = prepared.desired;
+  return result(await runPlan(context, prepared, confirmed, { ...options, onFailure }));
 }
 
 /** Before the plan: a state that was pruned by hand is made readable again, newer base images are fetched. */

@@ -17,6 +17,9 @@ import { openProject } from './project.ts';
 import { hostsFor, observeAll, openSession } from './session.ts';
 import type { Session } from './session.ts';
 
+/** How this run rolls out, beyond what the config says. */
+type RolloutChoices = Pick<PlanInput, 'pauseMs' | 'isDetached'>;
+
 /** Everything that stands between a command line and its plan. */
 export interface Prepared extends AsyncDisposable {
   readonly desired: Desired;
@@ -30,7 +33,11 @@ export interface Prepared extends AsyncDisposable {
 }
 
 /** Load, resolve, observe: read-only, up to the input of a plan. Targets are checked before any connection. */
-export async function prepare(context: Context, targets: readonly string[], options: ImageOptions): Promise<Prepared> {
+export async function prepare(
+  context: Context,
+  targets: readonly string[],
+  options: ImageOptions & Partial<RolloutChoices>,
+): Promise<Prepared> {
   const { desired } = await openProject(context);
   const instances = selectInstances(desired, targets);
   const session = openSession(context, desired);
@@ -53,6 +60,8 @@ export async function prepare(context: Context, targets: readonly string[], opti
       hosts: snapshot.observed,
       images,
       rebuild: options.rebuild,
+      pauseMs: options.pauseMs ?? 0,
+      isDetached: options.isDetached ?? false,
     });
     return {
       desired,
@@ -114,10 +123,14 @@ export async function prepareRunning(context: Context, targets: readonly string[
   }
 }
 
-function planInput(context: Context, parts: Omit<PlanInput, 'hashing' | 'fresh'>): PlanInput {
+type InputParts = Omit<PlanInput, 'hashing' | 'fresh' | keyof RolloutChoices> & Partial<RolloutChoices>;
+
+function planInput(context: Context, parts: InputParts): PlanInput {
   const brokerPassword = new Secret('broker-password', randomBytes(24).toString('base64url'));
   if (parts.desired.broker !== undefined) maskBroker(context, brokerPassword);
   return {
+    pauseMs: 0,
+    isDetached: false,
     ...parts,
     hashing: { stable: stableHash, sha256, hmacSha256 },
     fresh: {

@@ -1,7 +1,11 @@
 import type { Plan } from '../core/action.ts';
+import type { FailurePolicy } from '../core/state.ts';
 import { execute } from '../execute/execute.ts';
 import type { ExecutionResult } from '../execute/execute.ts';
 import { createRunner } from '../execute/handlers.ts';
+import type { Runner } from '../execute/handlers.ts';
+import { detach } from '../execute/old-container.ts';
+import { isGate, pendingDrains, planUndo } from '../plan/undo.ts';
 import { engineAddress } from '../transport/local.ts';
 import { DEFAULT_SOCKET } from '../transport/engine-socket.ts';
 import type { Context } from './context.ts';
@@ -10,15 +14,67 @@ import type { Prepared } from './prepare.ts';
 /** Steps under way at once over all hosts; a host is busy waiting most of the time. */
 const DEFAULT_STEPS = 32;
 
-/** Executes a plan over the connections that are open already. */
+/** What became of a plan, and of putting back what a failed one had done. */
+export interface RunResult extends ExecutionResult {
+  readonly undone?: ExecutionResult;
+}
+
+interface RunOptions {
+  readonly rebuild?: boolean;
+  readonly pull?: boolean;
+  /** What happens when a step fails; without it nothing is put back. */
+  readonly onFailure?: FailurePolicy;
+}
+
+type Scene = Pick<Prepared, 'desired' | 'session' | 'observed' | 'images' | 'inputs'>;
+
+/** Executes a plan over the connections that are open already, and puts back every host when it fails and is to. */
 export async function runPlan(
   context: Context,
-  prepared: Pick<Prepared, 'desired' | 'session' | 'observed' | 'images' | 'inputs'>,
+  prepared: Scene,
   plan: Plan,
-  options: { readonly rebuild: boolean; readonly pull: boolean } = { rebuild: false, pull: false },
-): Promise<ExecutionResult> {
+  { onFailure = 'stop', rebuild = false, pull = false }: RunOptions = {},
+): Promise<RunResult> {
+  await using runner = openRunner(context, prepared, { rebuild, pull });
+  const walk = (steps: Plan, policy: FailurePolicy): Promise<ExecutionResult> =>
+    execute(steps, {
+      run: runner.run,
+      emit: context.emit,
+      now: context.now,
+      signal: context.signal,
+      parallel: context.options.parallel ?? DEFAULT_STEPS,
+      onFailure: policy,
+    });
+  const result = await walk(plan, onFailure);
+  if (result.cancelled) await letDrain(prepared, plan, result);
+  const hasFailed = result.failed.some(({ node }) => isGate(node));
+  if (onFailure !== 'rollback' || !hasFailed || result.cancelled) return result;
+  const done = new Set(result.done.map(({ id }) => id));
+  const undo = planUndo(plan.nodes.filter(({ id }) => done.has(id)));
+  if (undo.nodes.length === 0) return result;
+  context.emit({ type: 'phase', text: 'putting back what was changed' });
+  // One host that cannot be put back keeps no other from it.
+  const undone = await walk(undo, 'continue');
+  return { ...result, undone, cancelled: undone.cancelled };
+}
+
+/** Interrupted between the new one and the end of the old one: they must not go on working side by side. */
+async function letDrain({ session }: Scene, plan: Plan, { done }: ExecutionResult): Promise<void> {
+  await Promise.allSettled(
+    pendingDrains(plan, done).map(async ({ host, action }) => {
+      const at = session.hosts.get(host);
+      if (at !== undefined && action.type === 'drain-container') await detach(at, action);
+    }),
+  );
+}
+
+function openRunner(
+  context: Context,
+  prepared: Scene,
+  options: { readonly rebuild: boolean; readonly pull: boolean },
+): Runner {
   const { desired, session } = prepared;
-  const runner = createRunner({
+  return createRunner({
     desired,
     hosts: session.hosts,
     observed: new Map(prepared.observed.map((host) => [host.name, host])),
@@ -41,15 +97,4 @@ export async function runPlan(
     emit: context.emit,
     ...options,
   });
-  try {
-    return await execute(plan, {
-      run: runner.run,
-      emit: context.emit,
-      now: context.now,
-      signal: context.signal,
-      parallel: context.options.parallel ?? DEFAULT_STEPS,
-    });
-  } finally {
-    await runner[Symbol.asyncDispose]();
-  }
 }

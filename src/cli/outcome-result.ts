@@ -13,7 +13,11 @@ export interface Executed {
 
 /** What a command that executed a plan reports: host by host what was done, and the exit code that follows. */
 export function outcomeResult({ outcome, unreachable = [], usage }: Executed): CommandResult {
-  const errors = [...unreachable, ...outcome.failed.map(({ error }) => error)];
+  const errors = [
+    ...unreachable,
+    ...outcome.failed.map(({ error }) => error),
+    ...(outcome.undone?.failed ?? []).map(({ error }) => error),
+  ];
   return {
     exitCode: exitCodeFor(errors, outcome.cancelled),
     text: (theme) => outcomeText(outcome, unreachable, theme),
@@ -22,6 +26,8 @@ export function outcomeResult({ outcome, unreachable = [], usage }: Executed): C
       done: outcome.done.map((node) => node.id),
       failed: outcome.failed.map(({ node, error }) => ({ step: node.id, error: wireError(error) })),
       skipped: outcome.skipped.map(({ node, why }) => ({ step: node.id, why })),
+      undone: outcome.undone?.done.map((node) => node.id),
+      notUndone: outcome.undone?.failed.map(({ node, error }) => ({ step: node.id, error: wireError(error) })),
       unreachable: unreachable.map(wireError),
       cancelled: outcome.cancelled,
       usage,

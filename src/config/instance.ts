@@ -73,6 +73,7 @@ export function expandInstance(placement: Placement, { environment, secrets, has
     restart: settings.restart,
     logs: { maxBytes: logs.maxSize, maxFiles: logs.maxFiles },
     rollout: settings.rollout ?? traits.rollout,
+    batch: { type: 'share', share: 0.25 },
     phase: traits.phase,
     dependsOn: settings.dependsOn,
     singleton: traits.singleton,
@@ -125,9 +126,8 @@ function healthOf(
     timeoutMs: settings?.timeout ?? DEFAULT_TIMEOUT_MS,
     retries: settings?.retries ?? 0,
     startPeriodMs: settings?.startPeriod ?? 0,
-    // What is only known to run gets a moment in which a crash at the start is seen.
-    // A service without a check gets a moment in which a crash at start is seen; one that says `none` a shorter one.
-    stableMs: settings?.stable ?? (probe.type !== 'none' ? 0 : settings === undefined ? 1000 : 300),
+    // Without a check only time tells whether it runs; who asks for none has a reason, and waits for a moment only.
+    stableMs: settings?.stable ?? (settings?.type === 'none' ? 300 : preset.stableMs),
   };
 }
 

@@ -30,6 +30,7 @@ export function resolveConfig(environment: EnvironmentConfig, options: ResolveOp
     project: config.project,
     environment: environment.name,
     tag: environment.tag,
+    onFailure: 'rollback',
     hosts: Object.keys(config.hosts).map((name) => hostTarget(name, config, options)),
     images: imageSources(config, instances, { ...options, secrets }),
     registries: Object.entries(config.registries).flatMap(([host, { username, password }]) =>

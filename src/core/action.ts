@@ -1,6 +1,6 @@
 import type { ContainerSpec } from './container.ts';
 import type { Secret } from './secret.ts';
-import type { RolloutStrategy } from './state.ts';
+import type { ObservedLimits, RolloutStrategy } from './state.ts';
 
 export type Action =
   | { readonly type: 'build-image'; readonly image: string; readonly version: string; readonly inputs: string }
@@ -22,11 +22,41 @@ export type Action =
       readonly spec: ContainerSpec;
       readonly oldId: string;
       readonly strategy: RolloutStrategy;
+      /** The first of its service: watched for the whole stability window before it takes over. */
+      readonly isCanary: boolean;
     }
+  /** What the new one has replaced finishes its work and stops; it is kept until the whole run has succeeded. */
+  | {
+      readonly type: 'drain-container';
+      readonly service: string;
+      readonly instance: string;
+      readonly kind: string;
+      readonly name: string;
+      readonly id: string;
+      readonly drainMs: number;
+      /** Told to finish, and left to do so: a later command takes it away. */
+      readonly isDetached: boolean;
+    }
+  /** Still up, neither restarted nor killed, once the stability window since its gate has passed. */
+  | { readonly type: 'verify-container'; readonly spec: ContainerSpec }
+  /** The opposite of `replace-container`: the old one serves again, the new one is removed. */
+  | {
+      readonly type: 'restore-container';
+      readonly spec: ContainerSpec;
+      readonly oldId: string;
+      readonly strategy: RolloutStrategy;
+    }
+  | { readonly type: 'resume-container'; readonly name: string; readonly id: string }
+  | { readonly type: 'pause'; readonly service: string; readonly ms: number }
   | { readonly type: 'start-container'; readonly spec: ContainerSpec; readonly id: string }
   | { readonly type: 'restart-container'; readonly spec: ContainerSpec; readonly id: string }
   | { readonly type: 'stop-container'; readonly name: string; readonly id: string; readonly drainMs: number }
-  | { readonly type: 'update-container'; readonly spec: ContainerSpec; readonly id: string }
+  | {
+      readonly type: 'update-container';
+      readonly spec: ContainerSpec;
+      readonly id: string;
+      readonly previous: ObservedLimits | undefined;
+    }
   | { readonly type: 'remove-container'; readonly name: string; readonly id: string; readonly drainMs: number }
   | { readonly type: 'remove-image'; readonly id: string; readonly tags: readonly string[]; readonly sizeBytes: number }
   | { readonly type: 'remove-network'; readonly name: string }

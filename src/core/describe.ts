@@ -40,6 +40,16 @@ export function describeAction(action: Action): ActionWords {
       return { symbol: '+', verb: 'start', done: 'started', object: action.spec.name };
     case 'replace-container':
       return { symbol: '~', verb: 'replace', done: 'replaced', object: action.spec.name };
+    case 'drain-container':
+      return { symbol: '·', verb: 'drain', done: 'drained', object: action.name };
+    case 'verify-container':
+      return { symbol: '·', verb: 'watch', done: 'watched', object: action.spec.name };
+    case 'restore-container':
+      return { symbol: '~', verb: 'put back', done: 'put back', object: action.spec.name };
+    case 'resume-container':
+      return { symbol: '~', verb: 'start again', done: 'started again', object: action.name };
+    case 'pause':
+      return { symbol: '·', verb: 'pause before the next hosts of', done: 'paused before', object: action.service };
     case 'start-container':
       return { symbol: '~', verb: 'start', done: 'started', object: action.spec.name };
     case 'restart-container':
@@ -64,6 +74,11 @@ export function describeAction(action: Action): ActionWords {
   }
 }
 
+/** A step that every replacement brings with it: it makes a plan no clearer to read, so only JSON has it. */
+export function isAftermath({ id, action }: PlanNode): boolean {
+  return action.type === 'verify-container' || action.type === 'drain-container' || id.endsWith('/retire');
+}
+
 /** The service or image that a step is about, for the prefix of its lines. */
 export function subjectOf(action: Action): string {
   switch (action.type) {
@@ -78,11 +93,18 @@ export function subjectOf(action: Action): string {
     case 'start-container':
     case 'restart-container':
     case 'update-container':
+    case 'verify-container':
+    case 'restore-container':
       return action.spec.instance === action.spec.service
         ? action.spec.service
         : `${action.spec.service}/${action.spec.instance}`;
+    case 'drain-container':
+      return action.instance === action.service ? action.service : `${action.service}/${action.instance}`;
+    case 'pause':
+      return action.service;
     case 'init-state':
       return action.volume;
+    case 'resume-container':
     case 'create-network':
     case 'create-volume':
     case 'stop-container':
@@ -99,7 +121,7 @@ export function subjectOf(action: Action): string {
 export function summarize(plan: Plan): string {
   if (plan.nodes.length === 0) return 'nothing to do';
   const count = (...types: readonly Action['type'][]): number =>
-    plan.nodes.filter((node) => types.includes(node.action.type)).length;
+    plan.nodes.filter((node) => types.includes(node.action.type) && !isAftermath(node)).length;
   const always = [
     `${count('create-container')} to create`,
     `${count('replace-container')} to replace`,

@@ -112,6 +112,14 @@ export interface FileSpec {
 
 export type RolloutStrategy = 'proxy' | 'start-first' | 'recreate';
 
+/** What happens when a step of a deploy fails: all hosts go back, nothing new begins, or the other hosts go on. */
+export type FailurePolicy = 'rollback' | 'stop' | 'continue';
+
+export type BatchSize =
+  | { readonly type: 'count'; readonly count: number }
+  /** Of the hosts of that service, rounded up. */
+  | { readonly type: 'share'; readonly share: number };
+
 /** One container wanted on one host; what depends on the host (interfaces, shares, uid) is still symbolic. */
 export interface InstanceSpec {
   readonly host: string;
@@ -149,6 +157,8 @@ export interface InstanceSpec {
   readonly restart: 'no' | 'on-failure' | 'always' | 'unless-stopped';
   readonly logs: { readonly maxBytes: number; readonly maxFiles: number };
   readonly rollout: RolloutStrategy;
+  /** How many hosts of the service are replaced at once, after the first. */
+  readonly batch: BatchSize;
   /** Lower starts first: broker 0, workers 10, webservers 20, others 30. */
   readonly phase: number;
   readonly dependsOn: readonly string[];
@@ -172,6 +182,7 @@ export interface Desired {
   readonly project: string;
   readonly environment: string;
   readonly tag: string;
+  readonly onFailure: FailurePolicy;
   readonly hosts: readonly HostTarget[];
   readonly images: readonly ImageSource[];
   readonly registries: readonly Registry[];

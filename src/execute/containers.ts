@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Action } from '../core/action.ts';
 import type { ContainerSpec } from '../core/container.ts';
 import { amend, CuError } from '../core/error.ts';
-import type { RolloutStrategy } from '../core/state.ts';
 import { inspectContainer } from '../observe/observe.ts';
 import { limitsOf } from '../plan/compare.ts';
 import { REPLACED, UNPROVEN } from '../plan/containers.ts';
@@ -29,11 +29,14 @@ export interface ContainerStep {
 /** Putting back must end before a CI runner's kill, also when the host no longer answers (FACTS.md section 4). */
 const PUT_BACK_MS = 6000;
 
+/** For how long a service without a health check has to stay up before the next one's turn. */
+const BRIEF_MS = 1000;
+
 /** A name is tried for so often with one that crashes and comes back. */
 const NAMING_TRIES = 3;
 
 export async function createAndProve(step: ContainerStep): Promise<void> {
-  const id = await startUnproven(step);
+  const id = await startUnproven(step, briefly(step.spec));
   try {
     await takeName(step, id);
   } catch (error) {
@@ -42,11 +45,23 @@ export async function createAndProve(step: ContainerStep): Promise<void> {
   }
 }
 
+/** A canary is watched for its whole stability window before it takes over; the others are watched at the end. */
+function briefly({ health }: ContainerSpec): number {
+  return health.type === 'none' ? Math.min(health.stableMs, BRIEF_MS) : 0;
+}
+
 /**
- * Replaces `oldId`: stop-first or start-first, the old one kept until the new one is healthy. When the new one
- * fails, or the run is interrupted, the new one is removed and the old one serves as before.
+ * Replaces `oldId`: stop-first or start-first. The old one is kept as NAME-old until the run has succeeded. When the
+ * new one fails, or the run is interrupted, the new one is removed and the old one serves as before.
  */
-export async function replaceContainer(step: ContainerStep, oldId: string, strategy: RolloutStrategy): Promise<void> {
+export async function replaceContainer(
+  step: ContainerStep,
+  {
+    oldId,
+    strategy,
+    isCanary,
+  }: Pick<Extract<Action, { type: 'replace-container' }>, 'oldId' | 'strategy' | 'isCanary'>,
+): Promise<void> {
   const { host, spec, signal } = step;
   const old = await inspectContainer(host, oldId, signal);
   if (old === undefined) return createAndProve(step);
@@ -60,9 +75,9 @@ export async function replaceContainer(step: ContainerStep, oldId: string, strat
       if (old.observed.state === 'paused') await unpauseContainer(host, oldId, signal);
       await stopContainer(host, oldId, spec.drainMs, signal);
     }
-    newId = await startUnproven(step);
+    newId = await startUnproven(step, isCanary && strategy !== 'recreate' ? spec.health.stableMs : briefly(spec));
     // From here on the new one is proven. Both renames are done even when interrupted, so that names tell the truth.
-    if (old.observed.name === spec.name) await moveAside(step, oldId, oldName);
+    if (old.observed.name !== oldName) await moveAside(step, oldId, oldName);
     await takeName(step, newId);
   } catch (error) {
     if (newId !== undefined) await discard(host, newId);
@@ -70,17 +85,6 @@ export async function replaceContainer(step: ContainerStep, oldId: string, strat
     const mustStart = old.observed.state === 'running' && strategy === 'recreate';
     throw await putBack(host, { id: oldId, startedAt: old.observed.startedAt }, mustStart, error);
   }
-  if (strategy !== 'recreate') {
-    step.onProgress('draining the old one');
-    try {
-      if (old.observed.state === 'paused') await unpauseContainer(host, oldId, signal);
-      await stopContainer(host, oldId, spec.drainMs, signal);
-    } catch (error) {
-      throw explain(error, 'the new container runs, the old one still finishes its work: run `cu deploy` again');
-    }
-  }
-  // It has ended by itself: taking it away is a moment's work, also for a run that was interrupted.
-  await removeContainer(host, oldId, AbortSignal.timeout(PUT_BACK_MS));
 }
 
 export async function startAndProve(step: ContainerStep, id: string): Promise<void> {
@@ -130,7 +134,7 @@ export async function updateContainer(step: ContainerStep, id: string): Promise<
 }
 
 /** Makes, fills and starts the new container under its unproven name; whatever fails, nothing of it stays. */
-async function startUnproven(step: ContainerStep): Promise<string> {
+async function startUnproven(step: ContainerStep, stableMs: number): Promise<string> {
   const { host, spec, imageId, signal } = step;
   const name = `${spec.name}${UNPROVEN}`;
   let id: string | undefined;
@@ -139,7 +143,7 @@ async function startUnproven(step: ContainerStep): Promise<string> {
     await putFiles(host, id, spec, signal);
     await startContainer(host, id, signal);
     step.onProgress('waiting until it is healthy');
-    await waitHealthy(host, id, spec, step);
+    await waitHealthy(host, id, spec, { ...step, stableMs });
     return id;
   } catch (error) {
     // By name when the answer with the id was lost: the engine may have made it all the same.
@@ -149,7 +153,7 @@ async function startUnproven(step: ContainerStep): Promise<string> {
 }
 
 /** Gives the proven one its name. The engine cannot rename one that crashes just now: the gate then says why. */
-async function takeName(step: ContainerStep, id: string): Promise<void> {
+export async function takeName(step: ContainerStep, id: string): Promise<void> {
   const { host, spec } = step;
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -162,7 +166,7 @@ async function takeName(step: ContainerStep, id: string): Promise<void> {
 }
 
 /** An old one that crashes over and over has to be stopped before the engine can rename it. */
-async function moveAside({ host, spec, signal }: ContainerStep, id: string, name: string): Promise<void> {
+export async function moveAside({ host, spec, signal }: ContainerStep, id: string, name: string): Promise<void> {
   try {
     await renameContainer(host, id, name, AbortSignal.timeout(PUT_BACK_MS));
   } catch (error) {
@@ -206,7 +210,7 @@ async function putBack(host: Host, old: Running, mustStart: boolean, error: unkn
 }
 
 /** A stop that was interrupted goes on in the engine: that the container runs counts once it has started anew. */
-async function startAgain(host: Host, { id, startedAt }: Running): Promise<boolean> {
+export async function startAgain(host: Host, { id, startedAt }: Running): Promise<boolean> {
   const deadline = AbortSignal.timeout(PUT_BACK_MS);
   const patience = AbortSignal.timeout(PUT_BACK_MS / 2);
   while (!deadline.aborted) {

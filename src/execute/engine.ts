@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import type { ContainerSpec, FileContent } from '../core/container.ts';
 import { Secret } from '../core/secret.ts';
+import { hostConfigOf } from '../plan/body.ts';
 import { makeArchive } from '../transport/archive.ts';
 import type { Host } from '../transport/host.ts';
 import { z } from 'zod/mini';
@@ -94,10 +95,5 @@ function textOf(content: FileContent): string {
 }
 
 export function hasReadOnlyRoot(spec: ContainerSpec): boolean {
-  return hostConfigOf(spec)['ReadonlyRootfs'] === true;
-}
-
-export function hostConfigOf(spec: ContainerSpec): Readonly<Record<string, unknown>> {
-  const config = spec.body['HostConfig'];
-  return typeof config === 'object' && config !== null ? { ...config } : {};
+  return hostConfigOf(spec.body)['ReadonlyRootfs'] === true;
 }

@@ -2,6 +2,7 @@ import pLimit from 'p-limit';
 import type { Plan, PlanNode } from '../core/action.ts';
 import { amend, CuError } from '../core/error.ts';
 import type { Emit } from '../core/event.ts';
+import type { FailurePolicy } from '../core/state.ts';
 
 /** Does one step; the returned note says what a person may want to know, such as bytes sent. */
 export type RunStep = (node: PlanNode, signal: AbortSignal) => Promise<string | undefined>;
@@ -13,6 +14,8 @@ export interface ExecuteOptions {
   readonly signal: AbortSignal;
   /** Steps under way at once, over all hosts. */
   readonly parallel: number;
+  /** `continue`: a failure on one host stops that host alone. */
+  readonly onFailure?: FailurePolicy;
 }
 
 export interface ExecutionResult {
@@ -23,8 +26,9 @@ export interface ExecutionResult {
 }
 
 /**
- * Walks a plan: a step starts when all it waits for are done. It decides nothing. After the first failure,
- * and after a cancel, no new step starts; those under way finish or put back what they changed.
+ * Walks a plan: a step starts when all it waits for are done. After the first failure, and after a cancel, no new step
+ * starts; those under way finish or put back what they changed. Where a failure is not undone, what has been replaced
+ * already still gets to finish its work: old and new would else work side by side.
  */
 export async function execute(plan: Plan, options: ExecuteOptions): Promise<ExecutionResult> {
   assertTopological(plan);
@@ -39,13 +43,14 @@ export async function execute(plan: Plan, options: ExecuteOptions): Promise<Exec
     options.emit({ type: 'step-skipped', node, why });
     return false;
   };
-  const reasonToSkip = (): string | undefined => {
+  const { onFailure = 'stop' } = options;
+  const reasonToSkip = (node: PlanNode): string | undefined => {
     if (options.signal.aborted) return 'interrupted';
-    const first = failed[0];
-    return first === undefined ? undefined : `after ${first.node.id} failed`;
+    const reason = failed.find((each) => stops(each.node, node, onFailure));
+    return reason === undefined ? undefined : `after ${reason.node.id} failed`;
   };
   const attempt = async (node: PlanNode): Promise<boolean> => {
-    const why = reasonToSkip();
+    const why = reasonToSkip(node);
     if (why !== undefined) return skip(node, why);
     const startedAt = options.now();
     options.emit({ type: 'step-started', node });
@@ -61,15 +66,37 @@ export async function execute(plan: Plan, options: ExecuteOptions): Promise<Exec
       return false;
     }
   };
+  const byId = new Map(plan.nodes.map((node) => [node.id, node]));
+  // With `continue` hosts do not wait for each other's success, but nothing is built on a broker or image that failed.
+  const isBlocking = (id: string, node: PlanNode): boolean => {
+    const other = byId.get(id);
+    return other === undefined || onFailure !== 'continue' || !isSeparate(other, node);
+  };
   const follow = async (node: PlanNode): Promise<boolean> => {
-    const before = await Promise.all(node.after.map((id) => outcomes.get(id) ?? true));
-    if (before.includes(false)) return skip(node, reasonToSkip() ?? 'what it waits for was not done');
+    const before = await Promise.all(
+      node.after.map(async (id) => (await (outcomes.get(id) ?? true)) || !isBlocking(id, node)),
+    );
+    if (before.includes(false)) return skip(node, reasonToSkip(node) ?? 'what it waits for was not done');
     return limit(attempt, node);
   };
 
   for (const node of plan.nodes) outcomes.set(node.id, follow(node));
   await Promise.all(outcomes.values());
   return { done, failed, skipped, cancelled: options.signal.aborted };
+}
+
+/** Whether the failure of one step keeps another from starting. */
+function stops(failed: PlanNode, node: PlanNode, onFailure: FailurePolicy): boolean {
+  if (onFailure === 'continue') return !isSeparate(failed, node);
+  return onFailure === 'rollback' || node.action.type !== 'drain-container';
+}
+
+/** Containers of two hosts, where the one is not the broker of the other. */
+function isSeparate(one: PlanNode, other: PlanNode): boolean {
+  const isContainers = [one, other].every(
+    ({ action }) => action.type.endsWith('-container') || action.type === 'pause',
+  );
+  return isContainers && one.host !== other.host && !('spec' in one.action && one.action.spec.kind === 'redis');
 }
 
 function asStepError(cause: unknown, node: PlanNode, signal: AbortSignal): CuError {

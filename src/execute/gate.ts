@@ -7,10 +7,15 @@ import { containerTail } from '../transport/container-log.ts';
 import type { Host } from '../transport/host.ts';
 import { probe } from './probe.ts';
 
+/** How often one that has passed its gate is looked at until its window ends. */
+const WATCH_MS = 500;
+
 /** How long a crashed container that runs again is watched for its next crash. */
 const NEXT_CRASH_MS = 2000;
 
 export interface GateOptions {
+  /** How long it has to stay healthy; the health check's own window when left out. */
+  readonly stableMs?: number;
   readonly now: () => number;
   readonly signal: AbortSignal;
   readonly onProgress: (text: string) => void;
@@ -22,7 +27,7 @@ export interface GateOptions {
  */
 export async function waitHealthy(host: Host, id: string, spec: ContainerSpec, options: GateOptions): Promise<void> {
   const { health } = spec;
-  const { now, signal } = options;
+  const { now, signal, stableMs = health.stableMs } = options;
   const startedAt = now();
   const first = await inspectContainer(host, id, signal);
   const restartsBefore = first?.observed.restartCount ?? 0;
@@ -44,7 +49,7 @@ export async function waitHealthy(host: Host, id: string, spec: ContainerSpec, o
     if (problem === undefined) {
       failures = 0;
       healthyAt ??= now();
-      if (now() - healthyAt >= health.stableMs) return;
+      if (now() - healthyAt >= stableMs) return;
     } else {
       healthyAt = undefined;
       seen = problem;
@@ -58,9 +63,44 @@ export async function waitHealthy(host: Host, id: string, spec: ContainerSpec, o
     if (healthyAt === undefined && now() - startedAt > health.timeoutMs) {
       throw await unhealthy(host, id, spec, `not healthy after ${Math.round(health.timeoutMs / 1000)} s: ${seen}`);
     }
-    const remaining = healthyAt === undefined ? health.intervalMs : health.stableMs - (now() - healthyAt);
+    const remaining = healthyAt === undefined ? health.intervalMs : stableMs - (now() - healthyAt);
     await sleep(Math.max(20, Math.min(health.intervalMs, remaining)), undefined, { signal });
   }
+}
+
+/** What a container was when its gate let it pass. */
+export interface Passed {
+  readonly at: number;
+  readonly restarts: number;
+}
+
+/**
+ * Waits until the stability window since a gate has passed, and fails as soon as the container crashes, is restarted or
+ * is killed for lack of memory meanwhile.
+ */
+export async function waitStable(
+  host: Host,
+  spec: ContainerSpec,
+  passed: Passed,
+  { now, signal }: Pick<GateOptions, 'now' | 'signal'>,
+): Promise<void> {
+  for (;;) {
+    const container = await inspectContainer(host, spec.name, signal);
+    const restarts = container?.observed.restartCount ?? 0;
+    const crash =
+      container === undefined
+        ? 'it was removed'
+        : (crashOf(container) ??
+          (restarts > passed.restarts ? `it was restarted ${times(restarts - passed.restarts)} since` : undefined));
+    if (crash !== undefined) throw await unhealthy(host, spec.name, spec, crash, 'did not stay healthy');
+    const remaining = passed.at + spec.health.stableMs - now();
+    if (remaining <= 0) return;
+    await sleep(Math.min(WATCH_MS, remaining), undefined, { signal });
+  }
+}
+
+function times(count: number): string {
+  return count === 1 ? 'once' : `${count} times`;
 }
 
 function crashOf(container: InspectedContainer | undefined): string | undefined {
@@ -84,9 +124,15 @@ async function nextExitCode(host: Host, id: string, signal: AbortSignal): Promis
   return undefined;
 }
 
-async function unhealthy(host: Host, id: string, spec: ContainerSpec, why: string): Promise<CuError> {
+async function unhealthy(
+  host: Host,
+  id: string,
+  spec: ContainerSpec,
+  why: string,
+  verdict = 'did not become healthy',
+): Promise<CuError> {
   const detail = await containerTail(host, id, 20);
-  return new CuError('UNHEALTHY', `${spec.name} did not become healthy: ${why}`, {
+  return new CuError('UNHEALTHY', `${spec.name} ${verdict}: ${why}`, {
     host: host.name,
     detail: detail === '' ? 'it logged nothing' : detail,
   });

@@ -1,12 +1,17 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { PlanNode } from '../core/action.ts';
 import type { ContainerSpec } from '../core/container.ts';
+import { inspectContainer } from '../observe/observe.ts';
 import { createAndProve, replaceContainer, restartAndProve, startAndProve, updateContainer } from './containers.ts';
 import type { ContainerStep } from './containers.ts';
 import { removeContainer, stopContainer } from './engine.ts';
 import type { RunStep } from './execute.ts';
+import { waitStable } from './gate.ts';
+import type { Passed } from './gate.ts';
 import { createImageSteps, hostOf } from './images.ts';
 import type { ImageSteps, StepOutput } from './images.ts';
 import { createNetwork, createVolume, initState, removeImage, removeNetwork, removeVolume } from './resources.ts';
+import { drainContainer, restoreContainer, resumeContainer } from './old-container.ts';
 import type { RunScope } from './scope.ts';
 
 /** Runs steps of every type; dispose of it to close what the image steps opened. */
@@ -16,16 +21,26 @@ export interface Runner extends AsyncDisposable {
 
 export function createRunner(scope: RunScope): Runner {
   const images = createImageSteps(scope);
+  const passed = new Map<string, Passed>();
   return {
-    run: (node, signal) => runStep(node, signal, { scope, images }),
+    run: (node, signal) => runStep(node, signal, { scope, images, passed }),
     [Symbol.asyncDispose]: () => images[Symbol.asyncDispose](),
   };
 }
 
+interface Shared {
+  readonly scope: RunScope;
+  readonly images: ImageSteps;
+  /** What the containers made in this run were when their gate let them pass, by `host/name`. */
+  readonly passed: Map<string, Passed>;
+}
+
+const NOT_SEEN: Passed = { at: 0, restarts: 0 };
+
 async function runStep(
   node: PlanNode,
   signal: AbortSignal,
-  { scope, images }: { readonly scope: RunScope; readonly images: ImageSteps },
+  { scope, images, passed }: Shared,
 ): Promise<string | undefined> {
   const { action } = node;
   const { desired } = scope;
@@ -42,6 +57,10 @@ async function runStep(
     imageId,
     now: scope.now,
   });
+  const notePassed = async (node: PlanNode, name: string): Promise<void> => {
+    const found = await inspectContainer(host, name, signal);
+    passed.set(`${node.host}/${name}`, { at: scope.now(), restarts: found?.observed.restartCount ?? 0 });
+  };
   switch (action.type) {
     case 'build-image':
       return images.build(node, action.image, action.version, output);
@@ -65,13 +84,29 @@ async function runStep(
       return undefined;
     case 'create-container':
       await createAndProve(container(action.spec, images.idOn(node.host, action.spec.image)));
+      await notePassed(node, action.spec.name);
       return undefined;
     case 'replace-container':
-      await replaceContainer(
-        container(action.spec, images.idOn(node.host, action.spec.image)),
-        action.oldId,
-        action.strategy,
-      );
+      await replaceContainer(container(action.spec, images.idOn(node.host, action.spec.image)), action);
+      await notePassed(node, action.spec.name);
+      return undefined;
+    case 'drain-container':
+      await drainContainer({ ...output, host }, action);
+      return action.isDetached ? 'finishes its work by itself' : undefined;
+    case 'verify-container':
+      await waitStable(host, action.spec, passed.get(`${node.host}/${action.spec.name}`) ?? NOT_SEEN, {
+        signal,
+        now: scope.now,
+      });
+      return undefined;
+    case 'restore-container':
+      await restoreContainer(container(action.spec, ''), action);
+      return undefined;
+    case 'resume-container':
+      await resumeContainer(host, action.id, signal);
+      return undefined;
+    case 'pause':
+      await sleep(action.ms, undefined, { signal });
       return undefined;
     case 'start-container':
       await startAndProve(container(action.spec, ''), action.id);

@@ -1,7 +1,8 @@
 import type { ContainerSpec } from '../core/container.ts';
+import { hostConfigOf } from '../plan/body.ts';
 import { makeFolderArchive, readFolderFacts } from '../transport/archive.ts';
 import type { Host } from '../transport/host.ts';
-import { createContainer, hasReadOnlyRoot, hostConfigOf, removeContainer } from './engine.ts';
+import { createContainer, hasReadOnlyRoot, removeContainer } from './engine.ts';
 
 type Naming = Parameters<typeof createContainer>[2];
 
@@ -17,7 +18,7 @@ export async function createWithVolumes(
 ): Promise<string> {
   const isRoots = spec.uid === undefined || spec.uid === 0;
   if (isRoots || spec.volumes.length === 0) return createContainer(host, spec, as, signal);
-  const HostConfig = { ...hostConfigOf(spec), ReadonlyRootfs: false };
+  const HostConfig = { ...hostConfigOf(spec.body), ReadonlyRootfs: false };
   const id = await createContainer(host, { ...spec, body: { ...spec.body, HostConfig } }, as, signal);
   for (const path of spec.volumes) await ownVolume(host, id, { path, spec }, signal);
   if (!hasReadOnlyRoot(spec)) return id;

@@ -12,7 +12,7 @@ export const beat = defineKind({
       env: {},
       files: [],
       mounts: [],
-      health: { probe: isOwn ? { type: 'none' } : HEARTBEAT, intervalMs: 1000 },
+      health: { probe: isOwn ? { type: 'none' } : HEARTBEAT, intervalMs: 1000, stableMs: 5000 },
       drainMs: 10_000,
       stopSignal: isOwn ? undefined : 'SIGTERM',
       rollout: 'recreate',

@@ -11,7 +11,7 @@ export const container = defineKind({
       env: {},
       files: [],
       mounts: [],
-      health: { probe: { type: 'none' }, intervalMs: 1000 },
+      health: { probe: { type: 'none' }, intervalMs: 1000, stableMs: 1000 },
       drainMs: 10_000,
       stopSignal: undefined,
       rollout: settings.ports.length > 0 || writesVolume ? 'recreate' : 'start-first',

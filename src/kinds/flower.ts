@@ -12,7 +12,7 @@ export const flower = defineKind({
       env: {},
       files: [],
       mounts: [],
-      health: { probe: isOwn ? { type: 'none' } : { type: 'tcp', port }, intervalMs: 1000 },
+      health: { probe: isOwn ? { type: 'none' } : { type: 'tcp', port }, intervalMs: 1000, stableMs: 5000 },
       drainMs: 10_000,
       stopSignal: isOwn ? undefined : 'SIGTERM',
       rollout: settings.ports.length > 0 ? 'recreate' : 'start-first',

@@ -18,7 +18,8 @@ export interface Traits {
   readonly env: Readonly<Record<string, string>>;
   readonly files: readonly FileSpec[];
   readonly mounts: readonly MountSpec[];
-  readonly health: { readonly probe: HealthProbe; readonly intervalMs: number };
+  /** `stableMs`: how long it has to stay well before it counts as proven. */
+  readonly health: { readonly probe: HealthProbe; readonly intervalMs: number; readonly stableMs: number };
   readonly drainMs: number;
   readonly stopSignal: string | undefined;
   readonly rollout: RolloutStrategy;

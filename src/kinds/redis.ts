@@ -41,7 +41,7 @@ export const redis = defineKind({
       mounts: hasOwnData
         ? []
         : [{ type: 'volume', name: `${project}-${environment}-${service}`, target: '/data', readOnly: false }],
-      health: { probe: { type: 'redis', port }, intervalMs: 200 },
+      health: { probe: { type: 'redis', port }, intervalMs: 200, stableMs: 0 },
       drainMs: 10_000,
       stopSignal: undefined,
       rollout: 'recreate',

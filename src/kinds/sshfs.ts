@@ -15,7 +15,7 @@ export const sshfs = defineKind({
     env: {},
     files: [],
     mounts: [],
-    health: { probe: { type: 'none' }, intervalMs: 1000 },
+    health: { probe: { type: 'none' }, intervalMs: 1000, stableMs: 1000 },
     drainMs: 10_000,
     stopSignal: undefined,
     rollout: 'recreate',

@@ -18,6 +18,7 @@ export const webserver = defineKind({
       health: {
         probe: port === undefined ? { type: 'none' } : { type: 'http', path: '/healthz', port, status: undefined },
         intervalMs: 200,
+        stableMs: 5000,
       },
       drainMs: 30_000,
       stopSignal: isOwn ? undefined : 'SIGTERM',

@@ -27,7 +27,7 @@ export const worker = defineKind({
       },
       files: [],
       mounts: [],
-      health: { probe: isOwn ? { type: 'none' } : HEARTBEAT, intervalMs: 1000 },
+      health: { probe: isOwn ? { type: 'none' } : HEARTBEAT, intervalMs: 1000, stableMs: 5000 },
       drainMs,
       stopSignal: isOwn ? undefined : 'SIGTERM',
       rollout: settings.ports.length > 0 ? 'recreate' : 'start-first',

@@ -56,6 +56,11 @@ export function createBody(
   };
 }
 
+export function hostConfigOf(body: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const config = body['HostConfig'];
+  return typeof config === 'object' && config !== null ? { ...config } : {};
+}
+
 function fileFolders(instance: InstanceSpec): readonly string[] {
   const paths = [...instance.secrets.map(() => '/run/secrets/x'), ...instance.files.map((file) => file.path)];
   return [...new Set(paths.map((path) => path.replace(/\/[^/]*$/, '')))].toSorted();

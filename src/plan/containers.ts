@@ -1,7 +1,8 @@
 import type { Action, PlanNode } from '../core/action.ts';
 import type { ContainerSpec } from '../core/container.ts';
 import { LABELS } from '../core/state.ts';
-import type { InstanceSpec, ObservedContainer, RolloutStrategy } from '../core/state.ts';
+import type { InstanceSpec, ObservedContainer, ObservedHost, RolloutStrategy } from '../core/state.ts';
+import { memoryOf } from './body.ts';
 import { compare } from './compare.ts';
 import type { CompareScope } from './compare.ts';
 
@@ -9,14 +10,21 @@ import type { CompareScope } from './compare.ts';
 export const UNPROVEN = '-new';
 export const REPLACED = '-old';
 
+/** What a container is called, before its short id, that was told to finish its work and is waited for by nobody. */
+export const DRAINING = '-draining-';
+
 /** Steps for one instance, in order, with nothing in `after` but each other. */
 export function containerNodes(
   instance: InstanceSpec,
   spec: ContainerSpec,
   candidates: readonly ObservedContainer[],
-  scope: CompareScope,
+  scope: CompareScope & { readonly roomBytes: number; readonly isDetached: boolean },
 ): readonly PlanNode[] {
-  const { keeper, leftovers } = sortOut(spec.name, candidates);
+  const draining = candidates.filter((candidate) => candidate.name.startsWith(`${spec.name}${DRAINING}`));
+  const { keeper, leftovers } = sortOut(
+    spec.name,
+    candidates.filter((candidate) => !draining.includes(candidate)),
+  );
   const node = (verb: string, name: string, action: Action, cause: string): PlanNode => ({
     id: `${instance.host}/${name}/${verb}`,
     host: instance.host,
@@ -24,15 +32,13 @@ export function containerNodes(
     cause,
     after: [],
   });
-  const cleanup = leftovers.map((leftover) =>
-    node(
-      'remove',
-      // Two leftovers may carry one name only when a person renamed one; the id keeps their steps apart.
-      leftover.name,
-      { type: 'remove-container', name: leftover.name, id: leftover.id, drainMs: instance.drainMs },
-      'left by an interrupted run',
-    ),
-  );
+  const remove = ({ name, id }: ObservedContainer, cause: string): PlanNode =>
+    node('remove', name, { type: 'remove-container', name, id, drainMs: instance.drainMs }, cause);
+  const cleanup = [
+    ...leftovers.map((leftover) => remove(leftover, 'left by an interrupted run')),
+    // One that still works was told to stop when its work is done: the next command after that takes it away.
+    ...draining.filter((each) => each.state !== 'running').map((each) => remove(each, 'has finished its work')),
+  ];
   if (keeper === undefined)
     return [...cleanup, node('create', spec.name, { type: 'create-container', spec }, 'not found')];
   const verdict = compare(spec, keeper, scope);
@@ -40,13 +46,26 @@ export function containerNodes(
     case 'same':
       return cleanup;
     case 'update':
-      return [...cleanup, node('update', spec.name, { type: 'update-container', spec, id: keeper.id }, verdict.cause)];
+      return [
+        ...cleanup,
+        node(
+          'update',
+          spec.name,
+          { type: 'update-container', spec, id: keeper.id, previous: keeper.limits },
+          verdict.cause,
+        ),
+      ];
     case 'stopped':
       return [...cleanup, node('start', spec.name, { type: 'start-container', spec, id: keeper.id }, verdict.cause)];
     case 'replace': {
-      const strategy = strategyOf(instance);
-      const action = { type: 'replace-container', spec, oldId: keeper.id, strategy } as const;
-      return [...cleanup, node('replace', spec.name, action, `${verdict.cause}${gapOf(instance, strategy)}`)];
+      const strategy = strategyOf(instance, scope);
+      const action = { type: 'replace-container', spec, oldId: keeper.id, strategy, isCanary: true } as const;
+      const replace = node('replace', spec.name, action, `${verdict.cause}${gapOf(instance, strategy, scope)}`);
+      if (strategy === 'recreate') return [...cleanup, replace];
+      const { service, instance: name, kind, drainMs } = instance;
+      const drained = { type: 'drain-container', service, instance: name, kind, drainMs } as const;
+      const old = { name: `${spec.name}${REPLACED}`, id: keeper.id, isDetached: scope.isDetached };
+      return [...cleanup, replace, node('drain', spec.name, { ...drained, ...old }, 'replaced')];
     }
   }
 }
@@ -75,16 +94,29 @@ function sortOut(
   return { keeper, leftovers: candidates.filter((candidate) => candidate !== keeper) };
 }
 
+interface Room {
+  readonly host: ObservedHost;
+  /** Memory of the host that no instance of this environment is promised. */
+  readonly roomBytes: number;
+}
+
 /** Stop-first wherever two of them cannot live side by side, whatever the config prefers. */
-function strategyOf(instance: InstanceSpec): RolloutStrategy {
+function strategyOf(instance: InstanceSpec, room: Room): RolloutStrategy {
   if (instance.ports.length > 0 || instance.network === 'host' || instance.singleton) return 'recreate';
+  if (!hasRoom(instance, room)) return 'recreate';
   return instance.rollout === 'proxy' ? 'start-first' : instance.rollout;
 }
 
-function gapOf(instance: InstanceSpec, strategy: RolloutStrategy): string {
+function hasRoom(instance: InstanceSpec, { host, roomBytes }: Room): boolean {
+  return memoryOf(instance, host) <= roomBytes;
+}
+
+function gapOf(instance: InstanceSpec, strategy: RolloutStrategy, room: Room): string {
   const port = instance.ports[0];
   if (strategy !== 'recreate') return '';
-  return port === undefined ? ', stop first' : `, stop first: holds port ${port.port}`;
+  if (port !== undefined) return `, stop first: holds port ${port.port}`;
+  if (instance.singleton) return ', stop first: only one at a time';
+  return hasRoom(instance, room) ? ', stop first' : ', stop first: no memory for two';
 }
 
 export function isOfInstance(container: ObservedContainer, instance: InstanceSpec): boolean {

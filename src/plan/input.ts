@@ -37,6 +37,10 @@ export interface PlanInput {
   /** Used where a host has none yet. */
   readonly fresh: { readonly specKey: Secret; readonly brokerPassword: Secret };
   readonly rebuild: boolean;
+  /** Rest between the batches of a service. */
+  readonly pauseMs: number;
+  /** What was replaced finishes its work with nobody waiting for it. */
+  readonly isDetached: boolean;
 }
 
 /** An instance, what its host is asked for, and the host. */

@@ -4,11 +4,13 @@ import type { Secret } from '../core/secret.ts';
 import { LABELS } from '../core/state.ts';
 import type { InstanceSpec, ObservedContainer, ObservedHost } from '../core/state.ts';
 import { bind, projectNetwork } from './bind.ts';
+import { memoryOf } from './body.ts';
 import { containerNodes, isOfInstance } from './containers.ts';
 import { imageNodes, tagNodes } from './images.ts';
 import type { Bound, PlanInput } from './input.ts';
 import { hostProblems } from './problems.ts';
 import { orderRollout } from './rollout.ts';
+import { isGate, retireNodes, verifyNodes } from './undo.ts';
 
 export interface Planned {
   readonly plan: Plan;
@@ -30,17 +32,23 @@ export function plan(input: PlanInput): Planned {
       image: wantedImage(each.instance, input),
       rebuild: input.rebuild,
       ignoreSecrets: isStateLost(each.host, input),
+      roomBytes: roomOn(each.host, bound),
+      isDetached: input.isDetached,
     }),
   }));
-  const containers = orderRollout(rollout, [...images, ...preparations]);
-  const { early, late } = orphanNodes(input, bound, containers);
-  const tags = tagNodes(input, (host) => containers.filter((node) => node.host === host).map((node) => node.id));
+  const containers = orderRollout(rollout, [...images, ...preparations], input);
+  const verify = verifyNodes(containers);
+  const proven = [...containers.filter(isGate), ...verify].map((node) => node.id);
+  const { early, late } = orphanNodes(input, bound, proven);
+  const tags = tagNodes(input, () => proven);
   const blocked = early.map((node) => node.id);
   const nodes = [
     ...images,
     ...preparations,
     ...early.map((node) => ({ ...node, after: images.map((image) => image.id) })),
     ...containers.map((node) => ({ ...node, after: [...node.after, ...blocked] })),
+    ...verify,
+    ...retireNodes(containers, proven),
     ...late,
     ...tags,
   ];
@@ -163,11 +171,20 @@ function isOurs(container: ObservedContainer, { desired }: PlanInput): boolean {
   );
 }
 
-/** Containers of this environment that nothing wants: early where they hold a port that a new one needs. */
+/** Memory that is left when every instance of this environment has what it was promised. */
+function roomOn(host: ObservedHost, bound: readonly Bound[]): number {
+  const promised = bound.filter((each) => each.host === host).map((each) => memoryOf(each.instance, host));
+  return host.facts.memoryBytes - promised.reduce((sum, bytes) => sum + bytes, 0);
+}
+
+/**
+ * Containers of this environment that nothing wants. They are removed once all else has succeeded; where they hold a
+ * port that a new one needs, or are a singleton that moves to another host, they are stopped before it.
+ */
 function orphanNodes(
   input: PlanInput,
   bound: readonly Bound[],
-  containers: readonly PlanNode[],
+  proven: readonly string[],
 ): { readonly early: readonly PlanNode[]; readonly late: readonly PlanNode[] } {
   if (!input.isWhole) return { early: [], late: [] };
   const early: PlanNode[] = [];
@@ -179,13 +196,18 @@ function orphanNodes(
     );
     for (const container of host.containers) {
       if (!isOurs(container, input) || wanted.some((instance) => isOfInstance(container, instance))) continue;
-      const isInTheWay = container.ports.some((port) => ports.has(port.port));
-      (isInTheWay ? early : late).push({
-        id: `${host.name}/${container.name}/remove`,
-        host: host.name,
-        action: { type: 'remove-container', name: container.name, id: container.id, drainMs: 30_000 },
-        cause: 'no longer in the config',
-        after: isInTheWay ? [] : containers.map((node) => node.id),
+      const { name, id } = container;
+      const service = container.labels[LABELS.service];
+      const isSingleton = input.desired.instances.some((each) => each.singleton && each.service === service);
+      const isInTheWay = isSingleton || container.ports.some((port) => ports.has(port.port));
+      const at = { host: host.name, cause: 'no longer in the config' };
+      const stop = { type: 'stop-container', name, id, drainMs: 30_000 } as const;
+      if (isInTheWay) early.push({ ...at, id: `${host.name}/${name}/stop`, action: stop, after: [] });
+      late.push({
+        ...at,
+        id: `${host.name}/${name}/remove`,
+        action: { ...stop, type: 'remove-container' },
+        after: [...(isInTheWay ? [`${host.name}/${name}/stop`] : []), ...proven],
       });
     }
   }
@@ -194,7 +216,7 @@ function orphanNodes(
 
 /** Fewer replicas of a service is a change of the config; a whole service gone from a host is asked about. */
 function isPrune(node: PlanNode, input: PlanInput): boolean {
-  if (node.action.type !== 'remove-container') return false;
+  if (node.action.type !== 'remove-container' && node.action.type !== 'stop-container') return false;
   const { id } = node.action;
   const container = input.hosts.flatMap((host) => host.containers).find((each) => each.id === id);
   const service = container?.labels[LABELS.service];

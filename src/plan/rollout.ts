@@ -6,30 +6,74 @@ interface InstanceSteps {
   readonly nodes: readonly PlanNode[];
 }
 
+/** An instance that something is done to, and the batch of its service that it is replaced in; 0 is the canary's. */
+interface BatchedSteps extends InstanceSteps {
+  readonly batch: number;
+}
+
+export interface RolloutOptions {
+  /** Rest between the batches of a service. */
+  readonly pauseMs: number;
+}
+
 /**
  * Orders what happens to containers: phase after phase (broker, workers, webservers), one instance of a service
- * at a time on a host, and where running ones are stopped before they are replaced, one host first as a canary.
+ * at a time on a host. Where something is replaced, one host goes first as a canary and the rest follow in batches;
+ * each waits for the gates of what goes before it, and for the drain only of what was replaced on the same host.
  */
-export function orderRollout(steps: readonly InstanceSteps[], before: readonly PlanNode[]): readonly PlanNode[] {
-  const busy = steps.filter((step) => step.nodes.length > 0).toSorted(compareSteps);
+export function orderRollout(
+  steps: readonly InstanceSteps[],
+  before: readonly PlanNode[],
+  { pauseMs }: RolloutOptions = { pauseMs: 0 },
+): readonly PlanNode[] {
+  const busy = withBatches(steps).toSorted(compareSteps);
   const ordered: PlanNode[] = [];
-  const done = new Map<InstanceSteps, readonly string[]>();
+  const done = new Map<BatchedSteps, readonly PlanNode[]>();
+  const pauses = new Map<string, string>();
   for (const step of busy) {
     const waits = new Set(preparations(step, before));
-    for (const [other, ids] of done) {
-      if (mustWait(step, other, busy)) for (const id of ids) waits.add(id);
+    for (const [other, nodes] of done) for (const id of waitsFor(step, other, nodes)) waits.add(id);
+    if (pauseMs > 0 && step.batch > 0) {
+      const key = `${step.instance.service}/pause-${step.batch}`;
+      const known = pauses.get(key);
+      const id = known ?? `${step.instance.host}/${key}`;
+      if (known === undefined) ordered.push(pauseNode(id, step, [...waits], pauseMs));
+      pauses.set(key, id);
+      waits.add(id);
     }
-    const ids: string[] = [];
+    const nodes: PlanNode[] = [];
     for (const node of step.nodes) {
-      ordered.push({ ...node, after: [...waits, ...ids] });
-      ids.push(node.id);
+      nodes.push({ ...withCanary(node, step), after: [...waits, ...nodes.map(({ id }) => id)] });
     }
-    done.set(step, ids);
+    ordered.push(...nodes);
+    done.set(step, nodes);
   }
   return ordered;
 }
 
-function compareSteps(a: InstanceSteps, b: InstanceSteps): number {
+/** Where nothing is replaced there is nothing to protect, and all hosts go at once. */
+function withBatches(steps: readonly InstanceSteps[]): readonly BatchedSteps[] {
+  const busy = steps.filter((step) => step.nodes.length > 0);
+  const services = new Set(busy.map(({ instance }) => instance.service));
+  return [...services].flatMap((service) => {
+    const own = busy.filter(({ instance }) => instance.service === service);
+    const isReplaced = own.some(({ nodes }) => nodes.some(({ action }) => action.type === 'replace-container'));
+    if (!isReplaced) return own.map((step) => ({ ...step, batch: 0 }));
+    const all = new Set(steps.flatMap(({ instance }) => (instance.service === service ? [instance.host] : [])));
+    const hosts = [...new Set(own.map(({ instance }) => instance.host))].toSorted();
+    return own.map((step) => {
+      const at = hosts.indexOf(step.instance.host);
+      return { ...step, batch: at === 0 ? 0 : 1 + Math.floor((at - 1) / batchSize(step.instance, all.size)) };
+    });
+  });
+}
+
+/** A share is one of the hosts of that service, at least one. */
+function batchSize({ batch }: InstanceSpec, hosts: number): number {
+  return batch.type === 'count' ? batch.count : Math.max(1, Math.ceil(batch.share * hosts));
+}
+
+function compareSteps(a: BatchedSteps, b: BatchedSteps): number {
   return (
     a.instance.phase - b.instance.phase ||
     dependency(a, b) ||
@@ -50,16 +94,23 @@ function preparations(step: InstanceSteps, before: readonly PlanNode[]): readonl
   return before.filter((node) => isImage(node) || node.host === step.instance.host).map((node) => node.id);
 }
 
-function mustWait(step: InstanceSteps, other: InstanceSteps, all: readonly InstanceSteps[]): boolean {
-  if (other.instance.phase < step.instance.phase) return true;
-  if (step.instance.dependsOn.includes(other.instance.service)) return true;
-  if (step.instance.service !== other.instance.service) return false;
-  if (step.instance.host === other.instance.host) return true;
-  // Start-first keeps every old one until its successor has proven itself; stop-first risks one host before the rest.
-  const replaced = all.filter(
-    (each) =>
-      each.instance.service === step.instance.service &&
-      each.nodes.some(({ action }) => action.type === 'replace-container' && action.strategy === 'recreate'),
-  );
-  return replaced[0]?.instance.host === other.instance.host;
+/** Which steps of another instance come first. Old ones that finish their work hold up nothing on other hosts. */
+function waitsFor(step: BatchedSteps, other: BatchedSteps, nodes: readonly PlanNode[]): readonly string[] {
+  const isSameService = step.instance.service === other.instance.service;
+  if (isSameService && step.instance.host === other.instance.host) return nodes.map(({ id }) => id);
+  const isFirst =
+    other.instance.phase < step.instance.phase ||
+    step.instance.dependsOn.includes(other.instance.service) ||
+    (isSameService && other.batch < step.batch);
+  return isFirst ? nodes.filter(({ action }) => action.type !== 'drain-container').map(({ id }) => id) : [];
+}
+
+function withCanary(node: PlanNode, step: BatchedSteps): PlanNode {
+  if (node.action.type !== 'replace-container') return node;
+  return { ...node, action: { ...node.action, isCanary: step.batch === 0 } };
+}
+
+function pauseNode(id: string, step: BatchedSteps, after: readonly string[], ms: number): PlanNode {
+  const { host, service } = step.instance;
+  return { id, host, action: { type: 'pause', service, ms }, cause: `batch ${step.batch + 1}`, after };
 }

@@ -1,5 +1,5 @@
 import type { Plan, PlanNode } from '../core/action.ts';
-import { describeAction, hostsOf, summarize } from '../core/describe.ts';
+import { describeAction, hostsOf, isAftermath, summarize } from '../core/describe.ts';
 import { cleanLine } from './clean.ts';
 import type { Theme } from './theme.ts';
 
@@ -9,7 +9,9 @@ export function planText(plan: Plan, theme: Theme): string {
   const hosts = hostsOf(plan.nodes);
   const width = Math.max(...hosts.map((host) => host.length));
   const lines = hosts.flatMap((host) =>
-    plan.nodes.filter((node) => node.host === host).map((node) => planLine(node, width, theme)),
+    plan.nodes
+      .filter((node) => node.host === host && !isAftermath(node))
+      .map((node) => planLine(node, width, theme)),
   );
   return [...lines, '', theme.bold(summarize(plan))].join('\n');
 }

@@ -14,11 +14,18 @@ export const deploy = defineCommand({
     plan: { type: 'text', value: 'FILE', summary: 'do what a saved plan says, if the hosts are as they were' },
     rebuild: { type: 'boolean', summary: 'build even what has not changed' },
     pull: { type: 'boolean', summary: 'fetch newer images: those used as they are, and bases' },
+    pause: { type: 'duration', value: 'T', summary: 'rest so long between the batches of a service' },
+    detach: { type: 'boolean', summary: 'do not wait for old workers to finish what they run' },
     prune: { type: 'boolean', summary: 'remove what the config no longer has, unasked' },
   },
-  async run(context, targets, { plan: planFile, ...flags }) {
+  async run(context, targets, { plan: planFile, pause, detach, ...flags }) {
     const { deploy: deployAll } = await import('../../app/deploy.ts');
-    const result = await deployAll(context, targets, { ...flags, planFile });
+    const result = await deployAll(context, targets, {
+      ...flags,
+      planFile,
+      pauseMs: pause ?? 0,
+      isDetached: detach,
+    });
     return flags.dryRun ? planResult(result, { check: false }) : outcomeResult(result);
   },
 });

@@ -42,6 +42,7 @@ CHAIN_SECONDS = 1.0
 """For so long a child goes on with the next job by itself before it asks Celery again."""
 FINISH_PATIENCE_SECONDS = 3600.0
 STOPPING = "stopping"
+BUSY = Path("/tmp/cu-busy")
 Answer = TypeVar("Answer")
 
 
@@ -343,6 +344,7 @@ class Keeper:
         while not self.is_over.wait(min(0.25, lease / 8)):
             try:
                 now = time.monotonic()
+                self.say_what_is_left()
                 self.bury(ledger)
                 if now - renewed >= lease / 4:
                     self.renew(ledger)
@@ -358,6 +360,16 @@ class Keeper:
                     self.give_back(ledger)
             except redis.RedisError:
                 continue
+
+    def say_what_is_left(self) -> None:
+        """For whoever waits for the end of a worker that stops: how many calls, and the seconds of the oldest."""
+        if self.deadline is None:
+            return
+        ages = []
+        for path in self.hand.glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                ages.append(time.time() - path.stat().st_mtime)
+        BUSY.write_text(f"{len(ages)} {max(ages, default=0):.0f}\n")
 
     def renew(self, ledger: Any) -> None:
         held_now = self.held()

@@ -22,7 +22,7 @@ test('a worker runs the runtime, is asked for its heartbeat, and told all that i
     timeoutMs: 60_000,
     retries: 0,
     startPeriodMs: 0,
-    stableMs: 0,
+    stableMs: 5000,
   });
   expect(second.env).toEqual({
     CU_PROJECT: 'shop',
@@ -56,7 +56,7 @@ test('an own command has no health of its own, but has to keep running for a mom
   );
 
   expect(commandOf(worker)).toBe('my worker');
-  expect(worker.health).toMatchObject({ type: 'none', stableMs: 1000 });
+  expect(worker.health).toMatchObject({ type: 'none', stableMs: 5000 });
   expect(worker).toMatchObject({
     stopSignal: undefined,
     brokerUser: 'admin',

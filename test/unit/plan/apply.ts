@@ -45,7 +45,15 @@ function applyNode(input: PlanInput, host: ObservedHost, { action }: PlanNode): 
     case 'create-container':
       return { ...host, containers: [...host.containers, made(input, host, action.spec)] };
     case 'replace-container':
-      return { ...host, containers: [...without(action.oldId), made(input, host, action.spec)] };
+      return {
+        ...host,
+        containers: [
+          ...host.containers.map((each) =>
+            each.id === action.oldId ? { ...each, name: `${action.spec.name}-old` } : each,
+          ),
+          made(input, host, action.spec),
+        ],
+      };
     case 'update-container':
     case 'start-container':
     case 'restart-container':
@@ -63,6 +71,11 @@ function applyNode(input: PlanInput, host: ObservedHost, { action }: PlanNode): 
         containers: host.containers.map((each) => (each.id === action.id ? { ...each, state: 'exited' } : each)),
       };
     case 'push-image':
+    case 'drain-container':
+    case 'verify-container':
+    case 'restore-container':
+    case 'resume-container':
+    case 'pause':
     case 'remove-image':
     case 'remove-network':
     case 'remove-volume':

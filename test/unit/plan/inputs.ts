@@ -50,6 +50,7 @@ export function instance(overrides: Partial<InstanceSpec> = {}): InstanceSpec {
     restart: 'unless-stopped',
     logs: { maxBytes: 1_000_000, maxFiles: 2 },
     rollout: 'start-first',
+    batch: { type: 'share', share: 0.25 },
     phase: 10,
     dependsOn: [],
     singleton: false,
@@ -128,6 +129,7 @@ export function planInput({
     project: 'shop',
     environment: 'dev',
     tag: 'dev',
+    onFailure: 'rollback',
     hosts: observed.map((host) => target(host.name)),
     images: [image.source],
     registries: [],
@@ -143,6 +145,8 @@ export function planInput({
     hashing: { stable: stableHash, sha256, hmacSha256 },
     fresh: { specKey: new Secret('spec-key', 'k'.repeat(64)), brokerPassword: new Secret('broker-password', 'pass') },
     rebuild: false,
+    pauseMs: 0,
+    isDetached: false,
   };
 }
 

@@ -14,7 +14,8 @@ describe('a first deploy', () => {
       'web-1/shop-dev-state/state   first deploy on the host',
       'web-1/shop-dev/network       not found',
       'web-1/shop-dev-web-1/create  not found  after app/ship, shop-dev-state/state, shop-dev/network',
-      'web-1/app/tag                dev is r1  after shop-dev-web-1/create',
+      'web-1/shop-dev-web-1/verify  still well  after create',
+      'web-1/app/tag                dev is r1  after shop-dev-web-1/create, shop-dev-web-1/verify',
     ]);
   });
 
@@ -99,14 +100,75 @@ describe('a second deploy', () => {
     expect(steps(asked(deployed(), { health }))).toEqual([]);
   });
 
-  test('stops one host first and the others after it', () => {
-    const input = deployed({ instances: ['a', 'b', 'c'].map((host) => instance({ host, rollout: 'recreate' })) });
+  const fleet = (hosts: readonly string[], overrides: Parameters<typeof instance>[0] = {}): PlanInput => ({
+    ...deployed({ instances: hosts.map((host) => instance({ host, ...overrides })) }),
+    images: new Map([['app', appImage('inputs-2', 'r2')]]),
+  });
+  const waves = (input: PlanInput): readonly string[] =>
+    plan(input).plan.nodes.flatMap(({ host, action, after }) => {
+      if (action.type !== 'replace-container') return [];
+      const waits = after.filter((id) => id.endsWith('/replace')).map((id) => id.split('/')[0]);
+      return [`${host}${action.isCanary ? ' canary' : ''} after ${waits.join(' ') || 'nothing'}`];
+    });
 
-    const { nodes } = plan({ ...input, images: new Map([['app', appImage('inputs-2', 'r2')]]) }).plan;
+  test('replaces one host first, then a quarter of the hosts at a time', () => {
+    expect(waves(fleet(['a', 'b', 'c', 'd', 'e']))).toEqual([
+      'a canary after nothing',
+      'b after a',
+      'c after a',
+      'd after a b c',
+      'e after a b c',
+    ]);
+  });
 
-    const replaces = nodes.filter((node) => node.action.type === 'replace-container');
-    expect(replaces.map((node) => node.after.includes('a/shop-dev-web-1/replace'))).toEqual([false, true, true]);
-    expect(replaces[2]?.after).not.toContain('b/shop-dev-web-1/replace');
+  test('replaces as many hosts at once as the config says', () => {
+    expect(waves(fleet(['a', 'b', 'c'], { batch: { type: 'count', count: 2 } }))).toEqual([
+      'a canary after nothing',
+      'b after a',
+      'c after a',
+    ]);
+  });
+
+  test('waits on other hosts for no old one that finishes its work', () => {
+    const { nodes } = plan(fleet(['a', 'b'])).plan;
+
+    const second = nodes.find((node) => node.id === 'b/shop-dev-web-1/replace');
+
+    expect(second?.after).not.toContain('a/shop-dev-web-1/drain');
+  });
+
+  test('keeps every old one until all new ones were watched', () => {
+    const { nodes } = plan(fleet(['a', 'b'])).plan;
+
+    const retired = nodes.filter((node) => node.id.endsWith('/retire'));
+
+    expect(retired).toHaveLength(2);
+    for (const node of retired)
+      expect(node.after).toEqual(
+        expect.arrayContaining([
+          'a/shop-dev-web-1/verify',
+          'b/shop-dev-web-1/verify',
+          `${node.host}/shop-dev-web-1/drain`,
+        ]),
+      );
+  });
+
+  test('rests between batches when asked to', () => {
+    const { nodes } = plan({ ...fleet(['a', 'b', 'c']), pauseMs: 5000 }).plan;
+
+    const pauses = nodes.filter(({ action }) => action.type === 'pause');
+
+    expect(pauses.map((node) => node.id)).toEqual(['b/web/pause-1', 'c/web/pause-2']);
+    expect(nodes.find((node) => node.id === 'b/shop-dev-web-1/replace')?.after).toContain('b/web/pause-1');
+    expect(pauses[1]?.after).toContain('b/shop-dev-web-1/replace');
+  });
+
+  test('stops first where there is no memory for two, and says so', () => {
+    const memory = { type: 'share', share: 0.6 } as const;
+
+    expect(steps(fleet(['a'], { memory }))).toContain(
+      'a/shop-dev-web-1/replace: new version r2, stop first: no memory for two',
+    );
   });
 
   test('stops first where a port is held, and says so', () => {

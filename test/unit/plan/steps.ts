@@ -1,3 +1,4 @@
+import { isAftermath } from '../../../src/core/describe.ts';
 import type { InstanceSpec } from '../../../src/core/state.ts';
 import type { PlanInput } from '../../../src/plan/input.ts';
 import { plan } from '../../../src/plan/plan.ts';
@@ -11,8 +12,11 @@ export function deployed(parts: Parts = {}): PlanInput {
   return { ...input, hosts: applyPlan(input, plan(input).plan.nodes) };
 }
 
+/** What a person is shown: without what follows every replacement. */
 export function steps(input: PlanInput): readonly string[] {
-  return plan(input).plan.nodes.map(({ id, cause }) => `${id}: ${cause}`);
+  return plan(input)
+    .plan.nodes.filter((node) => !isAftermath(node))
+    .map(({ id, cause }) => `${id}: ${cause}`);
 }
 
 /** The same hosts, asked for something else. */

@@ -47,6 +47,7 @@ export const replace = node(
     spec: containerSpec('shop-dev-worker-big', 'worker', 'big'),
     oldId: 'abc',
     strategy: 'recreate',
+    isCanary: false,
   },
   { cause: 'image changed', after: ['web-1/shop-dev-broker/start', 'local/app/build'] },
 );
