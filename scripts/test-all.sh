@@ -37,10 +37,11 @@ main() {
   hosts_started=true
   if step hosts 600 npm run --silent hosts -- up 3; then
     vitest contract 600
-    vitest e2e 1200
+    vitest e2e 900
+    vitest e2e-alone 900
     step demo 420 bash scripts/demo.sh --remove
   else
-    for name in contract e2e demo; do count "$name" 0 1 0 'not run: no test hosts'; done
+    for name in contract e2e e2e-alone demo; do count "$name" 0 1 0 'not run: no test hosts'; done
   fi
   [ "$failed" = 0 ]
   exit

@@ -25,7 +25,7 @@ services:
       host1: {}
       host2: { instances: { small: {}, big: { memory: 512m } } }
       host3: {}
-  webserver: { kind: webserver, image: app, user: app, secrets: [API_TOKEN], on: [host1], ports: ["*:8501"] }
+  webserver: { kind: webserver, image: app, user: app, secrets: [API_TOKEN], on: [host1], ports: ["*:8501"], health: { stable: 300ms } }
 `;
 
 interface Relief {

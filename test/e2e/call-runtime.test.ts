@@ -20,8 +20,8 @@ images:
 storage: { root: "file:///mnt/shared" }
 services:
   broker: { kind: redis, on: [host1], ports: ["eth0:6551:6379"] }
-  worker: { kind: worker, image: app, user: app, drain: 20s, on: [host2] }
-  site: { kind: webserver, image: app, user: app, secrets: [API_TOKEN], ports: ["127.0.0.1:8551:8123"], on: [host1] }
+  worker: { kind: worker, image: app, user: app, drain: 20s, on: [host2], health: { stable: 300ms } }
+  site: { kind: webserver, image: app, user: app, secrets: [API_TOKEN], ports: ["127.0.0.1:8551:8123"], on: [host1], health: { stable: 300ms } }
 `;
 const TASKS = `"""Calls to be called."""
 import time

@@ -30,7 +30,7 @@ services:
     env: { CU_LEASE: "3", CU_MAX_LOST: "50" }
     mounts: ["/mnt/shared/e2e-chaos-marks:/marks"]
     on: [host1, host2, host3]
-  webserver: { kind: webserver, image: app, secrets: [API_TOKEN], on: [host1], ports: ["*:8511"] }
+  webserver: { kind: webserver, image: app, secrets: [API_TOKEN], on: [host1], ports: ["*:8511"], health: { stable: 300ms } }
 `;
 
 let scenario: Scenario;

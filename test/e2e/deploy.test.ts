@@ -7,8 +7,8 @@ storage: { root: "file:///var/tmp" }
 images: { app: { repository: e2e-deploy, build: { context: . } } }
 services:
   broker: { kind: redis, on: [host1], ports: ["eth0:6401:6379"] }
-  worker: { kind: worker, image: app, command: [sh, /app.sh], on: { host1: {}, host2: { instances: { small: {}, big: { memory: 64m } } }, host3: {} } }
-  site: { kind: webserver, image: app, command: [sh, /app.sh], on: [host1], ports: ["*:8401"] }
+  worker: { kind: worker, image: app, command: [sh, /app.sh], on: { host1: {}, host2: { instances: { small: {}, big: { memory: 64m } } }, host3: {} }, health: { stable: 300ms } }
+  site: { kind: webserver, image: app, command: [sh, /app.sh], on: [host1], ports: ["*:8401"], health: { stable: 300ms } }
 `;
 
 let scenario: Scenario;

@@ -38,8 +38,8 @@ images:
   app: { repository: e2e-foreign, build: { context: ., args: { PIP_INDEX_URL: null, PIP_EXTRA_INDEX_URL: null, PIP_TRUSTED_HOST: null } } }
 services:
   broker: { kind: redis, on: [host1] }
-  worker: { kind: worker, image: app, user: app, concurrency: 2, drain: 5s, on: [host1] }
-  webserver: { kind: webserver, image: app, user: app, secrets: [API_TOKEN], on: [host1], ports: ["*:8521"] }
+  worker: { kind: worker, image: app, user: app, concurrency: 2, drain: 5s, on: [host1], health: { stable: 300ms } }
+  webserver: { kind: webserver, image: app, user: app, secrets: [API_TOKEN], on: [host1], ports: ["*:8521"], health: { stable: 300ms } }
 `;
 
 let scenario: Scenario;

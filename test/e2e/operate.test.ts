@@ -7,7 +7,7 @@ storage: none
 images: { app: { repository: e2e-main-operate, build: { context: . } } }
 services:
   worker: { kind: container, image: app, on: { host1: {}, host2: { instances: { small: {}, big: { memory: 64m } } } } }
-  site: { kind: webserver, image: app, command: [sh, /app.sh], on: [host1], ports: ["*:8510"] }
+  site: { kind: webserver, image: app, command: [sh, /app.sh], on: [host1], ports: ["*:8510"], health: { stable: 300ms } }
 `;
 
 const ALL = ['host1/site-1', 'host1/worker-1', 'host2/worker-big', 'host2/worker-small'];

@@ -15,8 +15,8 @@ images:
     build: { context: ., args: { PIP_INDEX_URL: null, PIP_EXTRA_INDEX_URL: null, PIP_TRUSTED_HOST: null } }
 services:
   broker: { kind: redis, on: [host1] }
-  worker: { kind: worker, image: app, user: app, concurrency: 2, offers: { light: 2 }, drain: 5s, on: [host1] }
-  site: { kind: webserver, image: app, user: app, secrets: [API_TOKEN], ports: ["127.0.0.1:8541:8123"], on: [host1] }
+  worker: { kind: worker, image: app, user: app, concurrency: 2, offers: { light: 2 }, drain: 5s, on: [host1], health: { stable: 300ms } }
+  site: { kind: webserver, image: app, user: app, secrets: [API_TOKEN], ports: ["127.0.0.1:8541:8123"], on: [host1], health: { stable: 300ms } }
 `;
 const ROOT = `/var/lib/cu/storage/${PROJECT}-dev`;
 const NO_HOST = 'address: 127.0.0.1, port: 1,';

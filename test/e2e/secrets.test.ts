@@ -21,7 +21,7 @@ registries: { "${REGISTRY}": { username: ci, password: { secret: REGISTRY_TOKEN 
 images: { app: { repository: ${PROJECT}, build: { context: ., secrets: [BUILD_TOKEN] } } }
 services:
   broker: { kind: redis, on: [host1], ports: ["eth0:6631:6379"] }
-  worker: { kind: worker, image: app, command: [sh, /app.sh], drain: 1s, on: [host1, host2], secrets: [API_TOKEN] }
+  worker: { kind: worker, image: app, command: [sh, /app.sh], drain: 1s, on: [host1, host2], secrets: [API_TOKEN], health: { stable: 300ms } }
   other: { kind: container, image: app, command: [sh, /app.sh], drain: 1s, on: [host2] }
 `;
 const DOCKERFILE = `FROM busybox

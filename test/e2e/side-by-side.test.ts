@@ -10,7 +10,7 @@ storage: none
 images: { app: { repository: e2e-main-pair, build: { context: . }, keep: 1 } }
 services:
   broker: { kind: redis, on: [host1] }
-  site: { kind: webserver, image: app, command: [sh, /app.sh], on: [host1], ports: ["*:8520"] }
+  site: { kind: webserver, image: app, command: [sh, /app.sh], on: [host1], ports: ["*:8520"], health: { stable: 300ms } }
   loop: { kind: container, image: app, replicas: 2, on: [host2] }
 `;
 
@@ -18,7 +18,7 @@ const OTHER = `
 storage: none
 images: { app: { repository: e2e-main-other, build: { context: . } } }
 services:
-  site: { kind: webserver, image: app, command: [sh, /app.sh], on: [host1], ports: ["*:8520"] }
+  site: { kind: webserver, image: app, command: [sh, /app.sh], on: [host1], ports: ["*:8520"], health: { stable: 300ms } }
 `;
 
 let pair: Scenario;

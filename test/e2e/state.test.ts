@@ -8,7 +8,7 @@ storage: none
 images: { app: { repository: ${PROJECT}, build: { context: . } } }
 services:
   broker: { kind: redis, on: [host1], ports: ["eth0:6641:6379"] }
-  worker: { kind: worker, image: app, command: [sh, /app.sh], drain: 1s, on: [host1, host2], secrets: [API_TOKEN] }
+  worker: { kind: worker, image: app, command: [sh, /app.sh], drain: 1s, on: [host1, host2], secrets: [API_TOKEN], health: { stable: 300ms } }
 `;
 const HOSTS = ['host1', 'host2'];
 

@@ -12,7 +12,7 @@ images:
   there: { repository: ${PROJECT}-there, build: { context: ., on: host1 } }
 services:
   broker: { kind: redis, on: [host1] }
-  worker: { kind: worker, image: app, user: app, env: { COLOUR: blue }, secrets: [DEPLOYED, API_TOKEN], on: [host1] }
+  worker: { kind: worker, image: app, user: app, env: { COLOUR: blue }, secrets: [DEPLOYED, API_TOKEN], on: [host1], health: { stable: 300ms } }
 `;
 
 /** Stands for pytest, so that nothing has to be installed: says what it finds and ends as it is told to. */

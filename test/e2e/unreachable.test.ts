@@ -11,7 +11,7 @@ storage: none
 images: { app: { repository: ${PROJECT}, build: { context: . } } }
 services:
   jobs: { kind: container, image: app, command: [sh, /app.sh], on: [host1, host2, host3], rollout: start-first, drain: 1s }
-  late: { kind: webserver, image: app, command: [sh, /late.sh], on: [host3], ports: ["*:8621"], drain: 1s, dependsOn: [jobs] }
+  late: { kind: webserver, image: app, command: [sh, /late.sh], on: [host3], ports: ["*:8621"], drain: 1s, dependsOn: [jobs], health: { stable: 300ms } }
 `;
 const APP = SMALL_APP['app.sh'] ?? '';
 /** Slow enough to be away in the middle of. */

@@ -8,7 +8,7 @@ users: { app: { uid: 1234, gid: 2345 }, root: root }
 images: { app: { repository: ${PROJECT}, build: { context: . } } }
 services:
   broker: { kind: redis, on: [host1] }
-  worker: { kind: worker, image: app, command: [sh, /app.sh], user: app, drain: 1s, on: [host1] }
+  worker: { kind: worker, image: app, command: [sh, /app.sh], user: app, drain: 1s, on: [host1], health: { stable: 300ms } }
   closed: { kind: container, image: app, user: app, drain: 1s, readOnly: true, mounts: ["sealed:/sealed"], on: [host1] }
   owned: { kind: container, image: app, user: app, drain: 1s, mounts: ["owned:/owned", "rooted:/deep/rooted"], on: [host1] }
   plain: { kind: container, image: app, drain: 1s, mounts: ["plain:/plain"], on: [host1] }
