@@ -8,6 +8,7 @@ import { containerNodes, isOfInstance } from './containers.ts';
 import { imageNodes, tagNodes } from './images.ts';
 import type { Bound, PlanInput } from './input.ts';
 import { hostProblems } from './problems.ts';
+import { holdForTasks, taskNodes } from './tasks.ts';
 import { orderRollout } from './rollout.ts';
 
 export interface Planned {
@@ -35,6 +36,7 @@ export function plan(input: PlanInput): Planned {
   const containers = orderRollout(rollout, [...images, ...preparations]);
   const { early, late } = orphanNodes(input, bound, containers);
   const tags = tagNodes(input, (host) => containers.filter((node) => node.host === host).map((node) => node.id));
+  const tasks = taskNodes(input, bound, containers, [...images, ...preparations]);
   const blocked = early.map((node) => node.id);
   const nodes = [
     ...images,
@@ -45,7 +47,7 @@ export function plan(input: PlanInput): Planned {
     ...tags,
   ];
   return {
-    plan: { nodes },
+    plan: { nodes: holdForTasks(nodes, tasks) },
     problems: [...problems, ...hostProblems(input, bound)],
     prunes: [...early, ...late].filter((node) => isPrune(node, input)),
   };

@@ -63,6 +63,8 @@ function applyNode(input: PlanInput, host: ObservedHost, { action }: PlanNode): 
         containers: host.containers.map((each) => (each.id === action.id ? { ...each, state: 'exited' } : each)),
       };
     case 'push-image':
+    case 'run-task':
+    case 'check-broker':
     case 'remove-image':
     case 'remove-network':
     case 'remove-volume':
