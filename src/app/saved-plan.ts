@@ -64,6 +64,7 @@ function planDigest(plan: Plan): string {
 
 /** What a container is to be, as its labels say it; a first deploy's key of secrets differs from run to run. */
 function labelsOf({ action }: PlanNode): Readonly<Record<string, string>> {
+  if (action.type === 'run-task') return { command: action.name };
   if (!('spec' in action)) return {};
   const { labels } = action.spec;
   return { ...labels, [LABELS.spec]: (labels[LABELS.spec] ?? '').replace(/ secrets=\S*/, '') };

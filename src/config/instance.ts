@@ -1,5 +1,5 @@
 import type { Secret } from '../core/secret.ts';
-import type { Health, HealthProbe, InstanceSpec, MountSpec, UserChoice } from '../core/state.ts';
+import type { BatchSize, Health, HealthProbe, InstanceSpec, MountSpec, UserChoice } from '../core/state.ts';
 import type { Traits } from '../kinds/kind.ts';
 import { DEFAULT_TIMEOUT_MS, type HealthSettings } from '../kinds/service.ts';
 import type { EnvironmentConfig } from './parse.ts';
@@ -8,14 +8,21 @@ import { DEFAULT_LOGS, own, type Config } from './schema.ts';
 
 export const STORAGE_TARGET = '/var/lib/cu/storage';
 
+const DEFAULT_BATCH: BatchSize = { type: 'share', share: 0.25 };
+
 interface Options {
   readonly environment: EnvironmentConfig;
   readonly secrets: (names: readonly string[]) => readonly Secret[];
   readonly hasBroker: boolean;
+  /** Makes a path of the config absolute. */
+  readonly absolute: (path: string) => string;
 }
 
 /** One placed instance with all that its kind adds. */
-export function expandInstance(placement: Placement, { environment, secrets, hasBroker }: Options): InstanceSpec {
+export function expandInstance(
+  placement: Placement,
+  { environment, secrets, hasBroker, absolute }: Options,
+): InstanceSpec {
   const { host, service, kind, instance, settings, traits } = placement;
   const { config, name } = environment;
   const { project } = config;
@@ -72,8 +79,12 @@ export function expandInstance(placement: Placement, { environment, secrets, has
     stopSignal: settings.stopSignal ?? traits.stopSignal,
     restart: settings.restart,
     logs: { maxBytes: logs.maxSize, maxFiles: logs.maxFiles },
-    rollout: settings.rollout ?? traits.rollout,
-    batch: { type: 'share', share: 0.25 },
+    rollout: settings.rollout?.strategy ?? traits.rollout,
+    batch: settings.rollout?.batch ?? DEFAULT_BATCH,
+    route: traits.route && {
+      ...traits.route,
+      certificate: traits.route.certificate === undefined ? undefined : absolute(traits.route.certificate),
+    },
     phase: traits.phase,
     dependsOn: settings.dependsOn,
     singleton: traits.singleton,

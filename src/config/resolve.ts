@@ -1,11 +1,12 @@
 import { CuErrors } from '../core/error.ts';
 import type { Secret } from '../core/secret.ts';
-import type { BrokerSpec, Desired, HostTarget, ImageSource, InstanceSpec } from '../core/state.ts';
+import type { BrokerSpec, Desired, HostTarget, ImageSource, InstanceSpec, TaskSpec } from '../core/state.ts';
 import { expandPath } from './expand-path.ts';
 import { expandInstance } from './instance.ts';
 import type { EnvironmentConfig } from './parse.ts';
 import { placements, type Placement } from './placements.ts';
 import { jumpsOf } from './rules-hosts.ts';
+import { defaultTaskService } from './rules-release.ts';
 import { own, type Config } from './schema.ts';
 import { BROKER_PASSWORD, missingSecrets, type SecretStore } from './secrets.ts';
 
@@ -25,12 +26,12 @@ export function resolveConfig(environment: EnvironmentConfig, options: ResolveOp
   const secrets = (names: readonly string[]): readonly Secret[] => names.flatMap((name) => store.find(name) ?? []);
   const all = placements(config, environment.name);
   const hasBroker = all.some((placement) => placement.traits.broker !== undefined);
-  const instances = all.map((placement) => expandInstance(placement, { environment, secrets, hasBroker }));
+  const absolute = (path: string): string => expandPath(path, options.directory, options.home);
+  const instances = all.map((placement) => expandInstance(placement, { environment, secrets, hasBroker, absolute }));
   return {
     project: config.project,
     environment: environment.name,
     tag: environment.tag,
-    onFailure: 'rollback',
     hosts: Object.keys(config.hosts).map((name) => hostTarget(name, config, options)),
     images: imageSources(config, instances, { ...options, secrets }),
     registries: Object.entries(config.registries).flatMap(([host, { username, password }]) =>
@@ -38,6 +39,9 @@ export function resolveConfig(environment: EnvironmentConfig, options: ResolveOp
     ),
     instances,
     broker: brokerOf(all, store),
+    onFailure: config.onFailure,
+    tasks: tasksOf(config, instances),
+    hooks: { commands: config.hooks, directory: options.directory, withheld: store.all() },
   };
 }
 
@@ -88,6 +92,15 @@ function imageSources(
   const isImplied =
     own(config.images, 'redis') === undefined && instances.some((instance) => instance.image === 'redis');
   return isImplied ? [...sources, { type: 'ref', name: 'redis', reference: 'redis:8', keep: 3 }] : sources;
+}
+
+function tasksOf(config: Config, instances: readonly InstanceSpec[]): readonly TaskSpec[] {
+  return config.tasks.beforeSwitch.map(({ service, command, timeout }) => ({
+    // The rules refuse a task for which there is none.
+    service: service ?? defaultTaskService(config, instances) ?? '',
+    command,
+    timeoutMs: timeout,
+  }));
 }
 
 /** As Docker tells a registry from a folder: it has a dot, a port, or is localhost. */

@@ -118,8 +118,9 @@ function portsNeedNetwork({ config, placements }: Subject): readonly Complaint[]
 function rolloutFits({ config, placements }: Subject): readonly Complaint[] {
   return placements.flatMap((placement) => {
     const { settings, kind } = placement;
+    const strategy = settings.rollout?.strategy;
     const path = settingPath(config, placement, 'rollout');
-    if (settings.rollout === 'start-first' && settings.ports.length > 0)
+    if (strategy === 'start-first' && settings.ports.length > 0)
       return [
         {
           path,
@@ -127,7 +128,7 @@ function rolloutFits({ config, placements }: Subject): readonly Complaint[] {
           hint: 'use recreate, or proxy for a webserver',
         },
       ];
-    if (settings.rollout === 'start-first' && ['beat', 'redis'].includes(kind))
+    if (strategy === 'start-first' && ['beat', 'redis'].includes(kind))
       return [
         {
           path,
@@ -135,7 +136,7 @@ function rolloutFits({ config, placements }: Subject): readonly Complaint[] {
           hint: 'use recreate',
         },
       ];
-    if (settings.rollout === 'proxy' && kind !== 'webserver')
+    if (strategy === 'proxy' && kind !== 'webserver')
       return [{ path, message: `proxy is for kind webserver, not for ${kind}`, hint: 'use recreate or start-first' }];
     return [];
   });

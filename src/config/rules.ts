@@ -6,9 +6,10 @@ import { HOST_RULES } from './rules-hosts.ts';
 import { INSTANCE_RULES } from './rules-instances.ts';
 import { NAME_RULES } from './rules-names.ts';
 import { portClashes } from './rules-ports.ts';
+import { RELEASE_RULES } from './rules-release.ts';
 import type { Rule } from './rule.ts';
 
-const RULES: readonly Rule[] = [...NAME_RULES, ...HOST_RULES, ...INSTANCE_RULES, ...BROKER_RULES];
+const RULES: readonly Rule[] = [...NAME_RULES, ...HOST_RULES, ...INSTANCE_RULES, ...BROKER_RULES, ...RELEASE_RULES];
 
 interface Checked {
   readonly name: string;

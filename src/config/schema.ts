@@ -2,6 +2,7 @@ import { z } from 'zod';
 import {
   absolutePath,
   envValue,
+  filePath,
   filledText,
   hostName,
   listKnown,
@@ -17,10 +18,10 @@ import {
 import { kinds } from '../kinds/index.gen.ts';
 import type { HostOverrides, Overrides } from '../kinds/kind.ts';
 import { logs, type ServiceSettings } from '../kinds/service.ts';
+import { hooks, onFailure, tasks } from './release.ts';
 
 export const DEFAULT_LOGS = { maxSize: 40 * 1024 * 1024, maxFiles: 4 } as const;
 
-const filePath = matching('a path', /^[^\0-\x1f\x7f]+$/, 4096);
 const tag = matching('a tag of letters, digits, . - and _', /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/);
 
 const jump = matching('the name of a host, or [USER@]ADDRESS[:PORT]', /^[^\s,@]+(@[^\s,@]+)?$/);
@@ -139,6 +140,9 @@ export const configSchema = strict({
   storage: storage.optional(),
   services: z.record(name, service),
   logs: logs.prefault({}),
+  onFailure: onFailure.default('rollback'),
+  tasks: tasks.prefault({}),
+  hooks: hooks.prefault({}),
 });
 
 /** What stands beside the overrides of an environment. */

@@ -16,6 +16,10 @@ export type Action =
     }
   | { readonly type: 'create-network'; readonly name: string }
   | { readonly type: 'create-volume'; readonly name: string }
+  /** One command of a new image, once in the fleet, before anything is switched to it; `name` is the command. */
+  | { readonly type: 'run-task'; readonly name: string; readonly spec: ContainerSpec; readonly timeoutMs: number }
+  /** Whether broker and storage can be used from the host. */
+  | { readonly type: 'check-broker'; readonly spec: ContainerSpec }
   | { readonly type: 'create-container'; readonly spec: ContainerSpec }
   | {
       readonly type: 'replace-container';

@@ -36,6 +36,10 @@ export function describeAction(action: Action): ActionWords {
       return { symbol: '·', verb: 'create network', done: 'created network', object: action.name };
     case 'create-volume':
       return { symbol: '·', verb: 'create volume', done: 'created volume', object: action.name };
+    case 'run-task':
+      return { symbol: '·', verb: 'run', done: 'ran', object: action.name };
+    case 'check-broker':
+      return { symbol: '·', verb: 'check', done: 'checked', object: 'broker and storage' };
     case 'create-container':
       return { symbol: '+', verb: 'start', done: 'started', object: action.spec.name };
     case 'replace-container':
@@ -88,6 +92,8 @@ export function subjectOf(action: Action): string {
     case 'pull-image':
     case 'tag-image':
       return action.image;
+    case 'run-task':
+    case 'check-broker':
     case 'create-container':
     case 'replace-container':
     case 'start-container':
@@ -128,6 +134,7 @@ export function summarize(plan: Plan): string {
     `${count('remove-container', 'remove-image', 'remove-network', 'remove-volume')} to remove`,
   ];
   const others: readonly (readonly [number, string])[] = [
+    [count('run-task'), 'to run'],
     [count('start-container'), 'to start'],
     [count('restart-container'), 'to restart'],
     [count('stop-container'), 'to stop'],

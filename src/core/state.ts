@@ -112,13 +112,20 @@ export interface FileSpec {
 
 export type RolloutStrategy = 'proxy' | 'start-first' | 'recreate';
 
-/** What happens when a step of a deploy fails: all hosts go back, nothing new begins, or the other hosts go on. */
-export type FailurePolicy = 'rollback' | 'stop' | 'continue';
-
+/** How many hosts of a service are replaced at once, after the first; a share is rounded up. */
 export type BatchSize =
   | { readonly type: 'count'; readonly count: number }
-  /** Of the hosts of that service, rounded up. */
   | { readonly type: 'share'; readonly share: number };
+
+/** What a proxy sends to a webserver; no host means every name, no path every path. */
+export interface RouteSpec {
+  /** Lower case; `*.example.org` stands for all names below. */
+  readonly hosts: readonly string[];
+  /** Beginnings of paths. */
+  readonly paths: readonly string[];
+  /** A PEM file of the operator's machine with certificate and key. */
+  readonly certificate: string | undefined;
+}
 
 /** One container wanted on one host; what depends on the host (interfaces, shares, uid) is still symbolic. */
 export interface InstanceSpec {
@@ -157,8 +164,8 @@ export interface InstanceSpec {
   readonly restart: 'no' | 'on-failure' | 'always' | 'unless-stopped';
   readonly logs: { readonly maxBytes: number; readonly maxFiles: number };
   readonly rollout: RolloutStrategy;
-  /** How many hosts of the service are replaced at once, after the first. */
   readonly batch: BatchSize;
+  readonly route: RouteSpec | undefined;
   /** Lower starts first: broker 0, workers 10, webservers 20, others 30. */
   readonly phase: number;
   readonly dependsOn: readonly string[];
@@ -177,6 +184,29 @@ export interface BrokerSpec {
   readonly password: Secret | undefined;
 }
 
+/** What becomes of a rollout in which a step failed. */
+export type FailurePolicy = 'rollback' | 'stop' | 'continue';
+
+/** A command of the new image that runs once in the fleet, before anything is switched to it. */
+export interface TaskSpec {
+  readonly service: string;
+  readonly command: readonly string[];
+  readonly timeoutMs: number;
+}
+
+export const HOOK_MOMENTS = ['beforeDeploy', 'afterDeploy', 'onFailure'] as const;
+
+export type HookMoment = (typeof HOOK_MOMENTS)[number];
+
+/** Commands of the operator's machine around a deploy. */
+export interface HookSpecs {
+  readonly commands: Readonly<Record<HookMoment, readonly (readonly string[])[]>>;
+  /** The config's, in which they run. */
+  readonly directory: string;
+  /** What their environment must not hold, by name or by value. */
+  readonly withheld: readonly Secret[];
+}
+
 /** What the config asks of one environment, fully resolved but for what only the hosts know. */
 export interface Desired {
   readonly project: string;
@@ -188,6 +218,10 @@ export interface Desired {
   readonly registries: readonly Registry[];
   readonly instances: readonly InstanceSpec[];
   readonly broker: BrokerSpec | undefined;
+  readonly onFailure: FailurePolicy;
+  /** In the order in which they run. */
+  readonly tasks: readonly TaskSpec[];
+  readonly hooks: HookSpecs;
 }
 
 export type ContainerState = 'created' | 'running' | 'paused' | 'restarting' | 'removing' | 'exited' | 'dead';
@@ -250,6 +284,8 @@ export interface HostFacts {
   readonly listening: readonly { readonly address: string; readonly port: number }[];
   /** The host's clock minus ours, in milliseconds, when it was asked. */
   readonly clockOffsetMs: number;
+  /** By how much that may be wrong: half the round trip, and the clock was read in whole seconds. */
+  readonly clockToleranceMs: number;
 }
 
 /** What cu itself keeps on a host, in the volume PROJECT-ENV-state. */
@@ -282,7 +318,7 @@ export const LABELS = {
   spec: 'cu.spec',
   version: 'cu.version',
   inputs: 'cu.inputs',
-  /** On what is cu's own and no instance: `state`, `test`. */
+  /** On what is cu's own and no instance: `state`, `test`, `task`. */
   role: 'cu.role',
   /** Which run of `cu test` made it. */
   run: 'cu.run',

@@ -6,7 +6,7 @@ export const BYTES_PATTERN = String.raw`^\d{1,9}(\.\d{1,3})?[bkmgt]$`;
 
 export const DURATION_PATTERN = String.raw`^(\d{1,9}(\.\d{1,3})?(ms|s|m|h|d))+$`;
 
-const SHARE_PATTERN = String.raw`^\d{1,3}(\.\d{1,3})?%$`;
+export const SHARE_PATTERN = String.raw`^\d{1,3}(\.\d{1,3})?%$`;
 
 /** `512m`, `2g`, `1.5g` in bytes, powers of 1024 as Docker has them; undefined when it is none. */
 export function parseBytes(text: string): number | undefined {

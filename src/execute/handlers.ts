@@ -13,6 +13,7 @@ import type { ImageSteps, StepOutput } from './images.ts';
 import { createNetwork, createVolume, initState, removeImage, removeNetwork, removeVolume } from './resources.ts';
 import { drainContainer, restoreContainer, resumeContainer } from './old-container.ts';
 import type { RunScope } from './scope.ts';
+import { checkBroker, runTask } from './task.ts';
 
 /** Runs steps of every type; dispose of it to close what the image steps opened. */
 export interface Runner extends AsyncDisposable {
@@ -81,6 +82,12 @@ async function runStep(
       return undefined;
     case 'create-volume':
       await createVolume(host, action.name, desired, signal);
+      return undefined;
+    case 'run-task':
+      await runTask({ ...output, ...action, host, imageId: images.idOn(node.host, action.spec.image) });
+      return undefined;
+    case 'check-broker':
+      await checkBroker({ ...output, host, spec: action.spec, imageId: images.idOn(node.host, action.spec.image) });
       return undefined;
     case 'create-container':
       await createAndProve(container(action.spec, images.idOn(node.host, action.spec.image)));

@@ -20,6 +20,7 @@ export const beat = defineKind({
       singleton: true,
       brokerUser: isOwn ? 'admin' : 'worker',
       usesStorage: true,
+      route: undefined,
       broker: undefined,
     };
   },

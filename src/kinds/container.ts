@@ -19,6 +19,7 @@ export const container = defineKind({
       singleton: false,
       brokerUser: 'admin',
       usesStorage: false,
+      route: undefined,
       broker: undefined,
     };
   },

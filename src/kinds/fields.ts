@@ -1,6 +1,13 @@
 import { z } from 'zod';
 import type { MemoryAmount, MountSpec, PortSpec } from '../core/state.ts';
-import { BYTES_PATTERN, DURATION_PATTERN, parseBytes, parseDuration, parseShare } from '../core/units.ts';
+import {
+  BYTES_PATTERN,
+  DURATION_PATTERN,
+  parseBytes,
+  parseDuration,
+  parseShare,
+  SHARE_PATTERN,
+} from '../core/units.ts';
 
 /** An object with these keys and no other; its complaint lists the keys, for a suggestion. */
 export function strict<const S extends z.ZodRawShape>(shape: S): z.ZodObject<S, z.core.$strict> {
@@ -57,6 +64,7 @@ export const variableName = matching('a name of letters, digits and _', /^[A-Za-
 export const plainText = matching('a text on one line', /^[^\0-\x08\x0a-\x1f\x7f]*$/, 65_536);
 export const filledText = matching('a text on one line', /^[^\0-\x08\x0a-\x1f\x7f]+$/, 4096);
 export const absolutePath = matching('an absolute path', /^\/[^\0-\x1f\x7f]*$/, 4096);
+export const filePath = matching('a path', /^[^\0-\x1f\x7f]+$/, 4096);
 export const secretReference = strict({ secret: variableName });
 
 /** Environment values; a number or a flag is taken as it is written. */
@@ -109,6 +117,14 @@ export const memory = reading<MemoryAmount>({
     return amount === undefined || amount < SMALLEST_MEMORY ? undefined : { type: 'bytes', bytes: amount };
   },
   hint: bytesHint,
+});
+
+/** A part of a whole, such as `25%`, from 0 to 1. */
+export const share = reading({
+  what: 'a share such as 25%',
+  pattern: SHARE_PATTERN,
+  read: parseShare,
+  hint: (text) => (/^\d{1,2}$/.test(text) ? `did you mean ${text}%?` : undefined),
 });
 
 /** A number; also as a text, because `2.0` is one where numbers are kept as they are written. */

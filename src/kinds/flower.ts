@@ -20,6 +20,7 @@ export const flower = defineKind({
       singleton: false,
       brokerUser: isOwn ? 'admin' : 'worker',
       usesStorage: false,
+      route: undefined,
       broker: undefined,
     };
   },

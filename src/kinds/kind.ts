@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { BrokerUser, FileSpec, HealthProbe, MountSpec, RolloutStrategy } from '../core/state.ts';
+import type { BrokerUser, FileSpec, HealthProbe, MountSpec, RolloutStrategy, RouteSpec } from '../core/state.ts';
 import { hostName, instanceName, strict } from './fields.ts';
 import { serviceShape, type ServiceSettings } from './service.ts';
 
@@ -28,6 +28,8 @@ export interface Traits {
   /** Whom it logs in to the broker as; undefined: it has no use for a broker. */
   readonly brokerUser: BrokerUser | undefined;
   readonly usesStorage: boolean;
+  /** Its certificate as the config writes it. */
+  readonly route: RouteSpec | undefined;
   /** Only of the kind that is a broker; `password` names a secret. */
   readonly broker: { readonly containerPort: number; readonly password: string | undefined } | undefined;
 }

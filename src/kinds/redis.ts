@@ -49,6 +49,7 @@ export const redis = defineKind({
       singleton: false,
       brokerUser: undefined,
       usesStorage: false,
+      route: undefined,
       broker: { containerPort: port, password: settings.password?.secret },
     };
   },

@@ -20,6 +20,7 @@ import {
   wholeNumber,
   words,
 } from './fields.ts';
+import { rollout } from './rollout.ts';
 
 const MINUTE = 60_000;
 
@@ -103,7 +104,7 @@ export const serviceShape = {
   readOnly: z.boolean().default(false),
   labels: z.record(userLabel, plainText).default({}),
   health: health.optional(),
-  rollout: z.enum(['proxy', 'start-first', 'recreate']).optional(),
+  rollout: rollout.optional(),
   drain: duration.optional(),
   stopSignal: reading({
     what: 'a signal such as SIGTERM',

@@ -23,6 +23,7 @@ export const sshfs = defineKind({
     singleton: false,
     brokerUser: undefined,
     usesStorage: false,
+    route: undefined,
     broker: undefined,
   }),
 });

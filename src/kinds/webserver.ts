@@ -1,4 +1,5 @@
 import { defineKind, hasOwnCommand } from './kind.ts';
+import { route } from './route.ts';
 
 /** Where the runtime listens when nothing is published. */
 const RUNTIME_PORT = 8123;
@@ -6,7 +7,7 @@ const RUNTIME_PORT = 8123;
 export const webserver = defineKind({
   kind: 'webserver',
   summary: 'answers HTTP requests',
-  schema: {},
+  schema: { route: route.optional() },
   expand: (settings) => {
     const isOwn = hasOwnCommand(settings);
     const port = settings.ports[0]?.containerPort ?? (isOwn ? undefined : RUNTIME_PORT);
@@ -27,6 +28,7 @@ export const webserver = defineKind({
       singleton: false,
       brokerUser: isOwn ? 'admin' : 'web',
       usesStorage: true,
+      route: settings.route && { ...settings.route, certificate: settings.route.certificate },
       broker: undefined,
     };
   },

@@ -35,6 +35,7 @@ export const worker = defineKind({
       singleton: false,
       brokerUser: isOwn ? 'admin' : 'worker',
       usesStorage: true,
+      route: undefined,
       broker: undefined,
     };
   },

@@ -70,6 +70,7 @@ export async function readFacts(host: Host, options: FactsOptions): Promise<Host
     interfaces: interfacesIn(lines),
     listening: parseListening(lines.flatMap(([key, text]) => (key === 'listen' && text !== undefined ? [text] : []))),
     clockOffsetMs: clock === undefined ? 0 : clock * 1000 + 500 - (askedAt + shell.at) / 2,
+    clockToleranceMs: 500 + (shell.at - askedAt) / 2,
   };
 }
 

@@ -9,6 +9,7 @@ import { containerNodes, isOfInstance } from './containers.ts';
 import { imageNodes, tagNodes } from './images.ts';
 import type { Bound, PlanInput } from './input.ts';
 import { hostProblems } from './problems.ts';
+import { holdForTasks, taskNodes } from './tasks.ts';
 import { orderRollout } from './rollout.ts';
 import { isGate, retireNodes, verifyNodes } from './undo.ts';
 
@@ -41,6 +42,7 @@ export function plan(input: PlanInput): Planned {
   const proven = [...containers.filter(isGate), ...verify].map((node) => node.id);
   const { early, late } = orphanNodes(input, bound, proven);
   const tags = tagNodes(input, () => proven);
+  const tasks = taskNodes(input, bound, containers, [...images, ...preparations]);
   const blocked = early.map((node) => node.id);
   const nodes = [
     ...images,
@@ -53,7 +55,7 @@ export function plan(input: PlanInput): Planned {
     ...tags,
   ];
   return {
-    plan: { nodes },
+    plan: { nodes: holdForTasks(nodes, tasks) },
     problems: [...problems, ...hostProblems(input, bound)],
     prunes: [...early, ...late].filter((node) => isPrune(node, input)),
   };

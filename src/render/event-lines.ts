@@ -25,7 +25,8 @@ export function createEventLines(theme: Theme, verbose: boolean): (event: CuEven
         return event.plan.nodes.length === 0 ? [] : planText(event.plan, theme).split('\n');
       case 'step-output': {
         const lines = linesOf(event.text).map((line) => `${stepPrefix(event.node, theme)} ${line}`);
-        if (verbose) return lines;
+        // What a release task says is of as much interest as that it ended.
+        if (verbose || event.node.action.type === 'run-task') return lines;
         kept.set(event.node.id, [...(kept.get(event.node.id) ?? []), ...lines].slice(-KEPT_LINES));
         return [];
       }

@@ -18,7 +18,14 @@ export interface PlainOptions {
   readonly heartbeatMs?: number;
 }
 
-const LONG: readonly ActionType[] = ['build-image', 'push-image', 'ship-image', 'pull-image', 'replace-container'];
+const LONG: readonly ActionType[] = [
+  'build-image',
+  'push-image',
+  'ship-image',
+  'pull-image',
+  'run-task',
+  'replace-container',
+];
 
 /** One line per change of state, for logs and CI; a heartbeat says what is still running. */
 export function createPlainRenderer({ write, theme, verbose, now, heartbeatMs = 30_000 }: PlainOptions): Renderer {

@@ -9,9 +9,7 @@ export function planText(plan: Plan, theme: Theme): string {
   const hosts = hostsOf(plan.nodes);
   const width = Math.max(...hosts.map((host) => host.length));
   const lines = hosts.flatMap((host) =>
-    plan.nodes
-      .filter((node) => node.host === host && !isAftermath(node))
-      .map((node) => planLine(node, width, theme)),
+    plan.nodes.filter((node) => node.host === host && !isAftermath(node)).map((node) => planLine(node, width, theme)),
   );
   return [...lines, '', theme.bold(summarize(plan))].join('\n');
 }

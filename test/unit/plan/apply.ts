@@ -76,6 +76,8 @@ function applyNode(input: PlanInput, host: ObservedHost, { action }: PlanNode): 
     case 'restore-container':
     case 'resume-container':
     case 'pause':
+    case 'run-task':
+    case 'check-broker':
     case 'remove-image':
     case 'remove-network':
     case 'remove-volume':

@@ -9,6 +9,7 @@ import type {
   InstanceSpec,
   ObservedContainer,
   ObservedHost,
+  TaskSpec,
 } from '../../../src/core/state.ts';
 import type { PlanInput, WantedImage } from '../../../src/plan/input.ts';
 
@@ -51,6 +52,7 @@ export function instance(overrides: Partial<InstanceSpec> = {}): InstanceSpec {
     logs: { maxBytes: 1_000_000, maxFiles: 2 },
     rollout: 'start-first',
     batch: { type: 'share', share: 0.25 },
+    route: undefined,
     phase: 10,
     dependsOn: [],
     singleton: false,
@@ -75,6 +77,7 @@ export const FACTS: HostFacts = {
   interfaces: { lo: ['127.0.0.1'], eth1: ['10.0.0.11'] },
   listening: [],
   clockOffsetMs: 0,
+  clockToleranceMs: 500,
 };
 
 export function observedHost(overrides: Partial<ObservedHost> = {}): ObservedHost {
@@ -114,6 +117,7 @@ export interface Parts {
   readonly image?: WantedImage;
   readonly broker?: BrokerSpec;
   readonly isWhole?: boolean;
+  readonly tasks?: readonly TaskSpec[];
 }
 
 export function planInput({
@@ -122,6 +126,7 @@ export function planInput({
   image = appImage(),
   broker,
   isWhole = true,
+  tasks = [],
 }: Parts = {}): PlanInput {
   const names = [...new Set(instances.map((each) => each.host))];
   const observed = hosts ?? names.map((name) => observedHost({ name }));
@@ -129,12 +134,14 @@ export function planInput({
     project: 'shop',
     environment: 'dev',
     tag: 'dev',
-    onFailure: 'rollback',
     hosts: observed.map((host) => target(host.name)),
     images: [image.source],
     registries: [],
     instances,
     broker,
+    onFailure: 'rollback',
+    tasks,
+    hooks: { commands: { beforeDeploy: [], afterDeploy: [], onFailure: [] }, directory: '/project', withheld: [] },
   };
   return {
     desired,
