@@ -8,6 +8,7 @@ import type { BuildSource, Desired, InstanceSpec, ObservedHost, ObservedImage } 
 import { parseImages } from '../observe/parse.ts';
 import { imageOnHost } from '../plan/images.ts';
 import type { WantedImage } from '../plan/input.ts';
+import { PROXY_IMAGE } from '../plan/proxy/nodes.ts';
 import type { Context } from './context.ts';
 import type { Session } from './session.ts';
 
@@ -56,7 +57,7 @@ export async function wantImages(
   options: ImageOptions,
 ): Promise<ReadonlyMap<string, WantedImage>> {
   const wanted = new Map<string, WantedImage>();
-  const used = new Set(at.instances.map((instance) => instance.image));
+  const used = new Set([...at.instances.map((instance) => instance.image), PROXY_IMAGE]);
   for (const source of at.desired.images) {
     if (!used.has(source.name)) continue;
     if (source.type === 'ref') wanted.set(source.name, { type: 'ref', source });

@@ -12,6 +12,7 @@ import { selectInstances } from '../plan/targets.ts';
 import type { Context } from './context.ts';
 import { readInputs, wantImages } from './images.ts';
 import type { ImageOptions } from './images.ts';
+import { readCertificates } from './certificates.ts';
 import { maskBroker } from './mask-broker.ts';
 import { openProject } from './project.ts';
 import { hostsFor, observeAll, openSession } from './session.ts';
@@ -43,7 +44,8 @@ export async function prepare(
   const session = openSession(context, desired);
   try {
     context.emit({ type: 'phase', text: 'looking at the hosts' });
-    const [inputs, snapshot] = await Promise.all([
+    const [certificates, inputs, snapshot] = await Promise.all([
+      readCertificates(instances),
       options.version === undefined ? readInputs(context, desired, instances) : new Map<string, BuildInputs>(),
       observeAll(context, session, desired, hostsFor(desired, instances, { isWhole: targets.length === 0 })),
     ]);
@@ -62,6 +64,7 @@ export async function prepare(
       rebuild: options.rebuild,
       pauseMs: options.pauseMs ?? 0,
       isDetached: options.isDetached ?? false,
+      certificates,
     });
     return {
       desired,
@@ -123,7 +126,8 @@ export async function prepareRunning(context: Context, targets: readonly string[
   }
 }
 
-type InputParts = Omit<PlanInput, 'hashing' | 'fresh' | keyof RolloutChoices> & Partial<RolloutChoices>;
+type InputParts = Omit<PlanInput, 'hashing' | 'fresh' | 'certificates' | keyof RolloutChoices> &
+  Partial<RolloutChoices & Pick<PlanInput, 'certificates'>>;
 
 function planInput(context: Context, parts: InputParts): PlanInput {
   const brokerPassword = new Secret('broker-password', randomBytes(24).toString('base64url'));
@@ -131,6 +135,7 @@ function planInput(context: Context, parts: InputParts): PlanInput {
   return {
     pauseMs: 0,
     isDetached: false,
+    certificates: new Map(),
     ...parts,
     hashing: { stable: stableHash, sha256, hmacSha256 },
     fresh: {

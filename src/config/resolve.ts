@@ -89,10 +89,28 @@ function imageSources(
       keep,
     };
   });
-  const isImplied =
-    own(config.images, 'redis') === undefined && instances.some((instance) => instance.image === 'redis');
-  return isImplied ? [...sources, { type: 'ref', name: 'redis', reference: 'redis:8', keep: 3 }] : sources;
+  const implied = IMPLIED.filter(
+    ({ name, isUsed }) => own(config.images, name) === undefined && instances.some((instance) => isUsed(instance)),
+  );
+  return [
+    ...sources,
+    ...implied.map(({ name, reference }): ImageSource => ({ type: 'ref', name, reference, keep: 3 })),
+  ];
 }
+
+/** Images that nobody has to name. */
+const IMPLIED: readonly {
+  readonly name: string;
+  readonly reference: string;
+  readonly isUsed: (instance: InstanceSpec) => boolean;
+}[] = [
+  { name: 'redis', reference: 'redis:8', isUsed: ({ image }) => image === 'redis' },
+  {
+    name: 'haproxy',
+    reference: 'haproxy:lts',
+    isUsed: ({ rollout, ports }) => rollout === 'proxy' && ports.length > 0,
+  },
+];
 
 function tasksOf(config: Config, instances: readonly InstanceSpec[]): readonly TaskSpec[] {
   return config.tasks.beforeSwitch.map(({ service, command, timeout }) => ({

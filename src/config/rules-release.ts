@@ -50,7 +50,7 @@ function taskNamesAreFree({ config }: Subject): readonly Complaint[] {
   return [{ path: ['services', 'task'], message, hint: 'rename the service', isKey: true }];
 }
 
-/** A name and path lead to one service. */
+/** A name and path of a port lead to one service. */
 function routesDiffer({ config, placements }: Subject): readonly Complaint[] {
   const owners = new Map<string, string>();
   const told = new Set<string>();
@@ -58,7 +58,10 @@ function routesDiffer({ config, placements }: Subject): readonly Complaint[] {
     const { route } = placement.traits;
     if (route === undefined) return [];
     const { service } = placement;
-    const wishes = orAll(route.hosts, '*').flatMap((name) => orAll(route.paths, '/').map((path) => name + path));
+    const names = orAll(route.hosts, '*').flatMap((name) => orAll(route.paths, '/').map((path) => name + path));
+    const wishes = placement.settings.ports.flatMap(({ bind, port }) =>
+      names.map((name) => `${name} at ${bind}:${port} of ${placement.host}`),
+    );
     const taken = wishes.find((wish) => (owners.get(wish) ?? service) !== service);
     for (const wish of wishes) if (!owners.has(wish)) owners.set(wish, service);
     if (taken === undefined || told.has(service)) return [];

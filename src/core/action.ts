@@ -1,4 +1,5 @@
 import type { ContainerSpec } from './container.ts';
+import type { ProxyPart, ProxyPlace } from './proxy.ts';
 import type { Secret } from './secret.ts';
 import type { ObservedLimits, RolloutStrategy } from './state.ts';
 
@@ -20,6 +21,18 @@ export type Action =
   | { readonly type: 'run-task'; readonly name: string; readonly spec: ContainerSpec; readonly timeoutMs: number }
   /** Whether broker and storage can be used from the host. */
   | { readonly type: 'check-broker'; readonly spec: ContainerSpec }
+  /** The host's HAProxy is there and runs; `image` is a key under `images`. */
+  | { readonly type: 'ensure-proxy'; readonly image: string; readonly socketGid: number }
+  /** What this environment wants of the host's proxy; no routes: it wants nothing any more. */
+  | {
+      readonly type: 'apply-routes';
+      readonly part: ProxyPart;
+      readonly previous: ProxyPart | undefined;
+      readonly certificates: readonly { readonly name: string; readonly pem: Secret }[];
+      readonly socketGid: number;
+    }
+  /** Requests go to the instance's container in this slot, and no more to the one in the other. */
+  | { readonly type: 'switch-proxy'; readonly place: ProxyPlace; readonly drainMs: number; readonly socketGid: number }
   | { readonly type: 'create-container'; readonly spec: ContainerSpec }
   | {
       readonly type: 'replace-container';
@@ -38,6 +51,8 @@ export type Action =
       readonly name: string;
       readonly id: string;
       readonly drainMs: number;
+      /** Where requests still reach it. */
+      readonly place?: ProxyPlace | undefined;
       /** Told to finish, and left to do so: a later command takes it away. */
       readonly isDetached: boolean;
     }
@@ -61,7 +76,14 @@ export type Action =
       readonly id: string;
       readonly previous: ObservedLimits | undefined;
     }
-  | { readonly type: 'remove-container'; readonly name: string; readonly id: string; readonly drainMs: number }
+  | {
+      readonly type: 'remove-container';
+      readonly name: string;
+      readonly id: string;
+      readonly drainMs: number;
+      /** Where requests may still reach it. */
+      readonly place?: ProxyPlace | undefined;
+    }
   | { readonly type: 'remove-image'; readonly id: string; readonly tags: readonly string[]; readonly sizeBytes: number }
   | { readonly type: 'remove-network'; readonly name: string }
   | { readonly type: 'remove-volume'; readonly name: string };

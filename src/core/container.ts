@@ -1,3 +1,4 @@
+import type { Slot } from './proxy.ts';
 import type { Secret } from './secret.ts';
 import type { Health } from './state.ts';
 
@@ -25,4 +26,6 @@ export interface ContainerSpec {
   /** Password for the `redis` probe. */
   readonly probeSecret: Secret | undefined;
   readonly drainMs: number;
+  /** Its place behind the proxy of its host; undefined: it publishes its ports itself. */
+  readonly slot?: Slot | undefined;
 }

@@ -1,4 +1,6 @@
 import type { Action, Plan, PlanNode } from './action.ts';
+import { partName, PROXY_NAME } from './proxy.ts';
+import type { ProxyPlace } from './proxy.ts';
 
 /** A plan as plain lines, `host/name/verb  cause  after what`; what tests compare. */
 export function describe(plan: Plan): string[] {
@@ -40,6 +42,12 @@ export function describeAction(action: Action): ActionWords {
       return { symbol: '·', verb: 'run', done: 'ran', object: action.name };
     case 'check-broker':
       return { symbol: '·', verb: 'check', done: 'checked', object: 'broker and storage' };
+    case 'ensure-proxy':
+      return { symbol: '·', verb: 'prepare proxy', done: 'prepared proxy', object: PROXY_NAME };
+    case 'apply-routes':
+      return { symbol: '·', verb: 'route', done: 'routed', object: partName(action.part) };
+    case 'switch-proxy':
+      return { symbol: '~', verb: 'switch to', done: 'switched to', object: placeText(action.place) };
     case 'create-container':
       return { symbol: '+', verb: 'start', done: 'started', object: action.spec.name };
     case 'replace-container':
@@ -104,6 +112,12 @@ export function subjectOf(action: Action): string {
       return action.spec.instance === action.spec.service
         ? action.spec.service
         : `${action.spec.service}/${action.spec.instance}`;
+    case 'ensure-proxy':
+      return PROXY_NAME;
+    case 'apply-routes':
+      return partName(action.part);
+    case 'switch-proxy':
+      return placeText(action.place);
     case 'drain-container':
       return action.instance === action.service ? action.service : `${action.service}/${action.instance}`;
     case 'pause':
@@ -153,6 +167,10 @@ export function summarize(plan: Plan): string {
 
 export function hostsOf(nodes: readonly PlanNode[]): readonly string[] {
   return [...new Set(nodes.map((node) => node.host))];
+}
+
+function placeText({ service, instance }: ProxyPlace): string {
+  return instance === service ? service : `${service}/${instance}`;
 }
 
 function shortId(id: string): string {

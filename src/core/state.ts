@@ -1,3 +1,4 @@
+import type { ObservedProxy } from './proxy.ts';
 import type { Secret } from './secret.ts';
 
 /** How a host is reached. All paths are absolute once resolved. */
@@ -212,7 +213,6 @@ export interface Desired {
   readonly project: string;
   readonly environment: string;
   readonly tag: string;
-  readonly onFailure: FailurePolicy;
   readonly hosts: readonly HostTarget[];
   readonly images: readonly ImageSource[];
   readonly registries: readonly Registry[];
@@ -278,6 +278,8 @@ export interface HostFacts {
   readonly freeBytes: number | undefined;
   readonly uid: number;
   readonly gid: number;
+  /** The group that owns the engine's socket: who is in it may use Docker. */
+  readonly dockerGid: number;
   /** Addresses by interface, such as eth1 to 10.0.0.11. */
   readonly interfaces: Readonly<Record<string, readonly string[]>>;
   /** Listening TCP ports with their address (`0.0.0.0`, `::` for all), whoever holds them. */
@@ -308,6 +310,7 @@ export interface ObservedHost {
   }[];
   readonly volumes: readonly { readonly name: string; readonly labels: Readonly<Record<string, string>> }[];
   readonly state: HostState | undefined;
+  readonly proxy: ObservedProxy | undefined;
 }
 
 export const LABELS = {
@@ -317,6 +320,8 @@ export const LABELS = {
   instance: 'cu.instance',
   spec: 'cu.spec',
   version: 'cu.version',
+  /** Which of its two places behind the proxy a container has. */
+  slot: 'cu.slot',
   inputs: 'cu.inputs',
   /** On what is cu's own and no instance: `state`, `test`, `task`. */
   role: 'cu.role',

@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Action } from '../core/action.ts';
 import type { ContainerSpec } from '../core/container.ts';
 import { amend, CuError } from '../core/error.ts';
+import { otherSlot } from '../core/proxy.ts';
+import { LABELS } from '../core/state.ts';
 import { inspectContainer } from '../observe/observe.ts';
 import { limitsOf } from '../plan/compare.ts';
 import { REPLACED, UNPROVEN } from '../plan/containers.ts';
@@ -15,6 +17,8 @@ import {
   unpauseContainer,
 } from './engine.ts';
 import { waitHealthy } from './gate.ts';
+import { bringIn, drainOut } from './proxy/switch.ts';
+import type { Switching } from './proxy/switch.ts';
 import { createWithVolumes } from './volumes.ts';
 
 export interface ContainerStep {
@@ -24,6 +28,8 @@ export interface ContainerStep {
   readonly now: () => number;
   readonly signal: AbortSignal;
   readonly onProgress: (text: string) => void;
+  /** Its place behind the proxy of its host, and how the proxy is told. */
+  readonly proxy: Switching | undefined;
 }
 
 /** Putting back must end before a CI runner's kill, also when the host no longer answers (FACTS.md section 4). */
@@ -76,15 +82,33 @@ export async function replaceContainer(
       await stopContainer(host, oldId, spec.drainMs, signal);
     }
     newId = await startUnproven(step, isCanary && strategy !== 'recreate' ? spec.health.stableMs : briefly(spec));
+    // Where the old one still holds the port that the proxy is to have, it goes now: the routes follow at once.
+    const isHandover = strategy === 'proxy' && old.labels[LABELS.slot] === undefined;
+    if (isHandover) await stopContainer(host, oldId, spec.drainMs, signal);
+    else if (step.proxy !== undefined) await bringIn(step.proxy);
     // From here on the new one is proven. Both renames are done even when interrupted, so that names tell the truth.
     if (old.observed.name !== oldName) await moveAside(step, oldId, oldName);
     await takeName(step, newId);
   } catch (error) {
-    if (newId !== undefined) await discard(host, newId);
+    if (newId !== undefined) {
+      await stepBack(step);
+      await discard(host, newId);
+    }
     await giveNameBack(host, oldId, isMisnamed ? oldName : old.observed.name);
-    const mustStart = old.observed.state === 'running' && strategy === 'recreate';
+    const mustStart = old.observed.state === 'running' && strategy !== 'start-first';
     throw await putBack(host, { id: oldId, startedAt: old.observed.startedAt }, mustStart, error);
   }
+}
+
+/** The old one has the requests again before the new one goes; at most a moment, so that an interrupt ends in time. */
+async function stepBack({ proxy }: ContainerStep): Promise<void> {
+  if (proxy === undefined) return;
+  const { slot } = proxy.place;
+  const signal = AbortSignal.timeout(PUT_BACK_MS);
+  const back = { ...proxy, signal, place: { ...proxy.place, slot: otherSlot(slot) } };
+  await bringIn(back)
+    .then((isRouted) => (isRouted ? drainOut({ ...proxy, signal }, PUT_BACK_MS / 3) : undefined))
+    .catch(() => undefined);
 }
 
 export async function startAndProve(step: ContainerStep, id: string): Promise<void> {

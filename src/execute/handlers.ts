@@ -6,12 +6,17 @@ import { createAndProve, replaceContainer, restartAndProve, startAndProve, updat
 import type { ContainerStep } from './containers.ts';
 import { removeContainer, stopContainer } from './engine.ts';
 import type { RunStep } from './execute.ts';
+import type { ProxyPlace } from '../core/proxy.ts';
 import { waitStable } from './gate.ts';
 import type { Passed } from './gate.ts';
-import { createImageSteps, hostOf } from './images.ts';
+import { createImageSteps, hostOf, observedOf } from './images.ts';
 import type { ImageSteps, StepOutput } from './images.ts';
 import { createNetwork, createVolume, initState, removeImage, removeNetwork, removeVolume } from './resources.ts';
 import { drainContainer, restoreContainer, resumeContainer } from './old-container.ts';
+import { ensureProxy } from './proxy/container.ts';
+import { applyPart } from './proxy/routes.ts';
+import { drainOut, switchTo } from './proxy/switch.ts';
+import type { Switching } from './proxy/switch.ts';
 import type { RunScope } from './scope.ts';
 import { checkBroker, runTask } from './task.ts';
 
@@ -51,12 +56,21 @@ async function runStep(
     onProgress: (text) => scope.emit({ type: 'step-progress', node, text }),
   };
   const host = hostOf(scope, node.host);
+  const { dockerGid: socketGid } = observedOf(scope, node.host).facts;
+  const switching = ({ service, instance, slot }: ProxyPlace): Switching => ({
+    ...output,
+    host,
+    socketGid,
+    owner: desired,
+    place: { service, instance, slot },
+  });
   const container = (spec: ContainerSpec, imageId: string): ContainerStep => ({
     ...output,
     host,
     spec,
     imageId,
     now: scope.now,
+    proxy: spec.slot === undefined ? undefined : switching({ ...spec, slot: spec.slot }),
   });
   const notePassed = async (node: PlanNode, name: string): Promise<void> => {
     const found = await inspectContainer(host, name, signal);
@@ -98,7 +112,10 @@ async function runStep(
       await notePassed(node, action.spec.name);
       return undefined;
     case 'drain-container':
-      await drainContainer({ ...output, host }, action);
+      await drainContainer(
+        { ...output, host, proxy: action.place === undefined ? undefined : switching(action.place) },
+        action,
+      );
       return action.isDetached ? 'finishes its work by itself' : undefined;
     case 'verify-container':
       await waitStable(host, action.spec, passed.get(`${node.host}/${action.spec.name}`) ?? NOT_SEEN, {
@@ -127,7 +144,17 @@ async function runStep(
     case 'stop-container':
       await stopContainer(host, action.id, action.drainMs, signal);
       return undefined;
+    case 'ensure-proxy':
+      await ensureProxy(host, { ...action, signal, imageId: images.idOn(node.host, action.image) });
+      return undefined;
+    case 'apply-routes':
+      await applyPart({ ...action, host, signal }, action.part);
+      return undefined;
+    case 'switch-proxy':
+      await switchTo(switching(action.place), action.drainMs);
+      return undefined;
     case 'remove-container':
+      if (action.place !== undefined) await drainOut(switching(action.place), action.drainMs);
       await stopContainer(host, action.id, action.drainMs, signal);
       await removeContainer(host, action.id, signal);
       return undefined;

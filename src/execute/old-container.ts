@@ -4,12 +4,15 @@ import { CuError } from '../core/error.ts';
 import { formatSeconds } from '../core/format.ts';
 import { inspectContainer } from '../observe/observe.ts';
 import { DRAINING, REPLACED, UNPROVEN } from '../plan/containers.ts';
+import { slotOf } from '../plan/proxy/routes.ts';
 import { readArchive } from '../transport/archive.ts';
 import type { Host } from '../transport/host.ts';
 import { moveAside, takeName } from './containers.ts';
 import type { ContainerStep } from './containers.ts';
 import { removeContainer, renameContainer, startContainer, stopContainer, unpauseContainer } from './engine.ts';
 import { waitHealthy } from './gate.ts';
+import { drainOut, switchTo } from './proxy/switch.ts';
+import type { Switching } from './proxy/switch.ts';
 
 type Drain = Extract<Action, { type: 'drain-container' }>;
 
@@ -17,6 +20,7 @@ interface DrainStep {
   readonly host: Host;
   readonly signal: AbortSignal;
   readonly onProgress: (text: string) => void;
+  readonly proxy: Switching | undefined;
 }
 
 /** Long enough for the engine to have taken the order to stop. */
@@ -29,12 +33,14 @@ const ASK_MS = 1000;
 const BACK_MS = 1000;
 
 /** What has been replaced finishes its work, and stops; it stays, stopped, until the run has succeeded. */
-export async function drainContainer({ host, signal, onProgress }: DrainStep, drain: Drain): Promise<void> {
+export async function drainContainer(step: DrainStep, drain: Drain): Promise<void> {
+  const { host, signal, onProgress } = step;
   const found = await inspectContainer(host, drain.id, signal);
   if (found === undefined) return;
   if (found.observed.state === 'paused') await unpauseContainer(host, drain.id, signal);
   if (drain.isDetached) return detach(host, drain);
   onProgress('draining the old one');
+  if (step.proxy !== undefined) await drainOut(step.proxy, drain.drainMs);
   const ended = new AbortController();
   const asking = drain.kind === 'worker' ? sayWhatIsLeft(host, drain.id, ended.signal, onProgress) : undefined;
   try {
@@ -108,6 +114,9 @@ export async function restoreContainer(
   await comeBack(step, oldId);
   const health = { ...spec.health, type: 'none', stableMs: BACK_MS } as const;
   await waitHealthy(host, oldId, { ...spec, health }, step);
+  const oldSlot = slotOf((await inspectContainer(host, oldId, signal)) ?? { labels: {} });
+  if (step.proxy !== undefined && oldSlot !== undefined)
+    await switchTo({ ...step.proxy, place: { ...step.proxy.place, slot: oldSlot } }, spec.drainMs);
   if (failedId !== undefined && failedId !== oldId) await moveAside(step, failedId, `${spec.name}${UNPROVEN}`);
   await takeName(step, oldId);
   if (failedId === undefined || failedId === oldId) return;

@@ -16,7 +16,7 @@ const info = z.object({
 
 /** POSIX sh, each part on lines of its own; what a host lacks is left out, never an error. */
 const SCRIPT = `
-echo "uid $(id -u)"; echo "gid $(id -g)"; echo "clock $(date +%s)"
+echo "uid $(id -u)"; echo "gid $(id -g)"; echo "docker-gid $(stat -c %g /var/run/docker.sock 2>/dev/null)"; echo "clock $(date +%s)"
 df -Pk /var/lib/docker 2>/dev/null | awk 'NR==2 {print "free " $4}'
 if command -v ip >/dev/null 2>&1; then ip -o addr show 2>/dev/null | awk '{sub(/\\/.*/, "", $4); print "address " $2 " " $4}'
 else ifconfig -a 2>/dev/null | awk '/^[a-zA-Z0-9]/ {sub(/:$/, "", $1); name=$1} $1=="inet"||$1=="inet6" {sub(/addr:/, "", $2); print "address " name " " $2}'; fi
@@ -67,6 +67,7 @@ export async function readFacts(host: Host, options: FactsOptions): Promise<Host
     freeBytes: freeKib === undefined || engine.DockerRootDir !== '/var/lib/docker' ? undefined : freeKib * 1024,
     uid: value('uid') ?? 0,
     gid: value('gid') ?? 0,
+    dockerGid: value('docker-gid') ?? 0,
     interfaces: interfacesIn(lines),
     listening: parseListening(lines.flatMap(([key, text]) => (key === 'listen' && text !== undefined ? [text] : []))),
     clockOffsetMs: clock === undefined ? 0 : clock * 1000 + 500 - (askedAt + shell.at) / 2,

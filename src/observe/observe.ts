@@ -1,9 +1,11 @@
 import type { ObservedContainer, ObservedHost } from '../core/state.ts';
+import { PROXY_NAME } from '../core/proxy.ts';
 import { LABELS } from '../core/state.ts';
 import type { Host } from '../transport/host.ts';
 import { readFacts } from './facts.ts';
 import { parseContainer, parseImages, parseInspect, parseNetworks, parseVolumes } from './parse.ts';
 import type { InspectedContainer } from './parse.ts';
+import { readProxy } from './proxy.ts';
 import { readState } from './state.ts';
 
 export interface ObserveOptions {
@@ -31,9 +33,14 @@ export async function observeHost(host: Host, options: ObserveOptions): Promise<
     readState(docker, options, signal),
   ]);
   const listed = asArray(containers).map(parseContainer);
-  const detailed = await Promise.all(
-    listed.map((container) => (isOwn(container, options) ? inspect(host, container, signal) : container)),
-  );
+  const [proxy, detailed] = await Promise.all([
+    readProxy(
+      docker,
+      listed.find((container) => container.name === PROXY_NAME),
+      signal,
+    ),
+    Promise.all(listed.map((container) => (isOwn(container, options) ? inspect(host, container, signal) : container))),
+  ]);
   return {
     name: host.name,
     facts,
@@ -42,6 +49,7 @@ export async function observeHost(host: Host, options: ObserveOptions): Promise<
     networks: parseNetworks(networks),
     volumes: parseVolumes(volumes),
     state,
+    proxy,
   };
 }
 

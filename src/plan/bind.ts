@@ -1,5 +1,6 @@
 import type { ContainerSpec, FileContent } from '../core/container.ts';
 import { CuError } from '../core/error.ts';
+import type { Slot } from '../core/proxy.ts';
 import { Secret } from '../core/secret.ts';
 import { LABELS } from '../core/state.ts';
 import type { Desired, InstanceSpec, ObservedHost, TextPart } from '../core/state.ts';
@@ -18,6 +19,8 @@ export interface BindScope {
   readonly image: WantedImage;
   readonly specKey: Secret;
   readonly hashing: Hashing;
+  /** Its place behind the proxy, and the loopback's ports there by the container's port; undefined: none. */
+  readonly place: { readonly slot: Slot; readonly ports: Readonly<Record<number, number>> } | undefined;
 }
 
 /** Turns an instance into the container that its host is asked for; what the host cannot give is a CuError. */
@@ -25,8 +28,12 @@ export function bind(instance: InstanceSpec, scope: BindScope): ContainerSpec {
   const { uid, gid } = userOf(instance, scope.host);
   const env = envOf(instance, scope);
   const files = filesOf(instance, scope, uid);
-  const body = createBody(instance, scope.host, networkName(instance, scope.desired), { uid, gid });
-  const spec = { instance, env, files, body, user: { uid, gid } };
+  const body = createBody(instance, scope.host, {
+    network: networkName(instance, scope.desired),
+    user: { uid, gid },
+    slotPorts: scope.place?.ports,
+  });
+  const spec = { instance, env, files, body, user: { uid, gid }, isProxied: scope.place !== undefined };
   return {
     name: instance.containerName,
     service: instance.service,
@@ -48,12 +55,14 @@ export function bind(instance: InstanceSpec, scope: BindScope): ContainerSpec {
       ...(scope.image.type === 'build'
         ? { [LABELS.version]: scope.image.version, [LABELS.inputs]: scope.image.inputs }
         : {}),
+      ...(scope.place === undefined ? {} : { [LABELS.slot]: scope.place.slot }),
     },
     body,
     network: networkName(instance, scope.desired),
     health: instance.health,
     probeSecret: instance.kind === 'redis' ? scope.brokerPassword : undefined,
     drainMs: instance.drainMs,
+    slot: scope.place?.slot,
   };
 }
 

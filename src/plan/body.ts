@@ -1,12 +1,18 @@
 import type { InstanceSpec, ObservedHost } from '../core/state.ts';
 import { bindAddress } from './address.ts';
 
+interface BodyOptions {
+  readonly network: string;
+  readonly user: { readonly uid: number | undefined; readonly gid: number | undefined };
+  /** Behind the proxy: ports of the loopback by the container's. */
+  readonly slotPorts: Readonly<Record<number, number>> | undefined;
+}
+
 /** The body of `POST /containers/create` (API 1.41) but for Image, Env and Labels. */
 export function createBody(
   instance: InstanceSpec,
   host: ObservedHost,
-  network: string,
-  user: { readonly uid: number | undefined; readonly gid: number | undefined },
+  { network, user, slotPorts }: BodyOptions,
 ): Readonly<Record<string, unknown>> {
   const isShared = instance.network === 'project';
   return {
@@ -19,7 +25,7 @@ export function createBody(
     ExposedPorts: Object.fromEntries(instance.ports.map((port) => [`${port.containerPort}/tcp`, {}])),
     HostConfig: {
       NetworkMode: network,
-      PortBindings: portBindings(instance, host),
+      PortBindings: slotPorts === undefined ? portBindings(instance, host) : slotBindings(slotPorts),
       Mounts: [
         ...instance.mounts.map((mount) => ({
           Type: mount.type,
@@ -80,6 +86,15 @@ function portBindings(instance: InstanceSpec, host: ObservedHost): Readonly<Reco
     (bindings[`${port.containerPort}/tcp`] ??= []).push({ HostIp, HostPort: `${port.port}` });
   }
   return bindings;
+}
+
+function slotBindings(ports: Readonly<Record<number, number>>): Readonly<Record<string, readonly unknown[]>> {
+  return Object.fromEntries(
+    Object.entries(ports).map(([containerPort, port]) => [
+      `${containerPort}/tcp`,
+      [{ HostIp: '127.0.0.1', HostPort: `${port}` }],
+    ]),
+  );
 }
 
 /** `/dev/x`, `/dev/x:/dev/y` or `/dev/x:/dev/y:rwm`. */

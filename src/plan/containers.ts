@@ -1,9 +1,11 @@
 import type { Action, PlanNode } from '../core/action.ts';
 import type { ContainerSpec } from '../core/container.ts';
+import type { ProxyPart, ProxyPlace, Slot } from '../core/proxy.ts';
 import { LABELS } from '../core/state.ts';
 import type { InstanceSpec, ObservedContainer, ObservedHost, RolloutStrategy } from '../core/state.ts';
 import { memoryOf } from './body.ts';
 import { compare } from './compare.ts';
+import { isProxied, routesOf, slotOf } from './proxy/routes.ts';
 import type { CompareScope } from './compare.ts';
 
 /** Suffix of a container that has not proven itself yet, and of one that has been replaced. */
@@ -18,7 +20,7 @@ export function containerNodes(
   instance: InstanceSpec,
   spec: ContainerSpec,
   candidates: readonly ObservedContainer[],
-  scope: CompareScope & { readonly roomBytes: number; readonly isDetached: boolean },
+  scope: CompareScope & ContainerScope,
 ): readonly PlanNode[] {
   const draining = candidates.filter((candidate) => candidate.name.startsWith(`${spec.name}${DRAINING}`));
   const { keeper, leftovers } = sortOut(
@@ -32,9 +34,13 @@ export function containerNodes(
     cause,
     after: [],
   });
-  const remove = ({ name, id }: ObservedContainer, cause: string): PlanNode =>
-    node('remove', name, { type: 'remove-container', name, id, drainMs: instance.drainMs }, cause);
+  const remove = (container: ObservedContainer, cause: string): PlanNode => {
+    const { name, id } = container;
+    const place = placeOf(instance, slotOf(container));
+    return node('remove', name, { type: 'remove-container', name, id, drainMs: instance.drainMs, place }, cause);
+  };
   const cleanup = [
+    ...switchNodes(instance, keeper, scope).map(({ action, cause }) => node('switch', spec.name, action, cause)),
     ...leftovers.map((leftover) => remove(leftover, 'left by an interrupted run')),
     // One that still works was told to stop when its work is done: the next command after that takes it away.
     ...draining.filter((each) => each.state !== 'running').map((each) => remove(each, 'has finished its work')),
@@ -58,13 +64,16 @@ export function containerNodes(
     case 'stopped':
       return [...cleanup, node('start', spec.name, { type: 'start-container', spec, id: keeper.id }, verdict.cause)];
     case 'replace': {
-      const strategy = strategyOf(instance, scope);
+      const strategy = strategyOf(instance, keeper, scope);
       const action = { type: 'replace-container', spec, oldId: keeper.id, strategy, isCanary: true } as const;
-      const replace = node('replace', spec.name, action, `${verdict.cause}${gapOf(instance, strategy, scope)}`);
+      const gap = strategy === 'proxy' ? handoverOf(instance, keeper) : gapOf(instance, strategy, scope);
+      const replace = node('replace', spec.name, action, `${verdict.cause}${gap}`);
       if (strategy === 'recreate') return [...cleanup, replace];
       const { service, instance: name, kind, drainMs } = instance;
       const drained = { type: 'drain-container', service, instance: name, kind, drainMs } as const;
-      const old = { name: `${spec.name}${REPLACED}`, id: keeper.id, isDetached: scope.isDetached };
+      const place = placeOf(instance, slotOf(keeper));
+      const isDetached = scope.isDetached && place === undefined;
+      const old = { name: `${spec.name}${REPLACED}`, id: keeper.id, isDetached, place };
       return [...cleanup, replace, node('drain', spec.name, { ...drained, ...old }, 'replaced')];
     }
   }
@@ -75,7 +84,7 @@ export function containerNodes(
  * NAME-new until it has proven itself, then the old becomes NAME-old and the new takes the name:
  * so NAME alone is proven, and NAME-old beside NAME-new without NAME was cut between the two renames.
  */
-function sortOut(
+export function sortOut(
   name: string,
   candidates: readonly ObservedContainer[],
 ): { readonly keeper: ObservedContainer | undefined; readonly leftovers: readonly ObservedContainer[] } {
@@ -94,6 +103,30 @@ function sortOut(
   return { keeper, leftovers: candidates.filter((candidate) => candidate !== keeper) };
 }
 
+export interface ContainerScope {
+  readonly roomBytes: number;
+  readonly isDetached: boolean;
+  readonly part: ProxyPart | undefined;
+}
+
+function placeOf({ service, instance }: InstanceSpec, slot: Slot | undefined): ProxyPlace | undefined {
+  return slot === undefined ? undefined : { service, instance, slot };
+}
+
+/** A run that was cut off between the proxy and the names left requests with the wrong one of two containers. */
+function switchNodes(
+  instance: InstanceSpec,
+  keeper: ObservedContainer | undefined,
+  { part, host }: ContainerScope & Pick<CompareScope, 'host'>,
+): readonly Pick<PlanNode, 'action' | 'cause'>[] {
+  const place = placeOf(instance, slotOf(keeper));
+  if (place === undefined || part === undefined || keeper?.state !== 'running') return [];
+  const isElsewhere = routesOf(part, instance).some(({ server }) => server.live !== place.slot);
+  const { dockerGid: socketGid } = host.facts;
+  const action = { type: 'switch-proxy', place, drainMs: instance.drainMs, socketGid } as const;
+  return isElsewhere ? [{ action, cause: 'left by an interrupted run' }] : [];
+}
+
 interface Room {
   readonly host: ObservedHost;
   /** Memory of the host that no instance of this environment is promised. */
@@ -101,10 +134,17 @@ interface Room {
 }
 
 /** Stop-first wherever two of them cannot live side by side, whatever the config prefers. */
-function strategyOf(instance: InstanceSpec, room: Room): RolloutStrategy {
+function strategyOf(instance: InstanceSpec, keeper: ObservedContainer, room: ContainerScope & Room): RolloutStrategy {
+  if (isProxied(instance) && !instance.singleton && hasRoom(instance, room)) return 'proxy';
+  // What moves away from behind the proxy publishes a port that its old container does not hold.
   if (instance.ports.length > 0 || instance.network === 'host' || instance.singleton) return 'recreate';
   if (!hasRoom(instance, room)) return 'recreate';
   return instance.rollout === 'proxy' ? 'start-first' : instance.rollout;
+}
+
+/** The first time the proxy has to get the port from the container that holds it. */
+function handoverOf(instance: InstanceSpec, keeper: ObservedContainer): string {
+  return slotOf(keeper) === undefined ? `, hands port ${instance.ports[0]?.port ?? ''} to the proxy: a short gap` : '';
 }
 
 function hasRoom(instance: InstanceSpec, { host, roomBytes }: Room): boolean {

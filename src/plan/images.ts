@@ -2,6 +2,8 @@ import type { PlanNode } from '../core/action.ts';
 import { LABELS } from '../core/state.ts';
 import type { ObservedHost, ObservedImage } from '../core/state.ts';
 import type { PlanInput, WantedImage } from './input.ts';
+import { PROXY_IMAGE } from './proxy/nodes.ts';
+import { isProxied } from './proxy/routes.ts';
 
 /** The newest image on a host that is the wanted one: by input digest when cu built it, else by reference. */
 export function imageOnHost(host: Pick<ObservedHost, 'images'>, wanted: WantedImage): ObservedImage | undefined {
@@ -38,11 +40,18 @@ function repositoryOf(reference: string): string {
  */
 export function imageNodes(input: PlanInput): readonly PlanNode[] {
   return [...input.images].flatMap(([name, wanted]) => {
-    const users = input.hosts.filter((host) =>
-      input.instances.some((instance) => instance.image === name && instance.host === host.name),
+    const users = input.hosts.filter(
+      (host) =>
+        input.instances.some((instance) => instance.image === name && instance.host === host.name) ||
+        (name === PROXY_IMAGE && needsProxy(host, input)),
     );
     return wanted.type === 'ref' ? refNodes(name, wanted, users) : buildNodes(name, wanted, users, input.rebuild);
   });
+}
+
+/** An image that is there is enough: a proxy that runs is not made anew for another one. */
+function needsProxy(host: ObservedHost, { instances }: PlanInput): boolean {
+  return host.proxy === undefined && instances.some((each) => each.host === host.name && isProxied(each));
 }
 
 function refNodes(

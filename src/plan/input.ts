@@ -1,6 +1,7 @@
 import type { ContainerSpec } from '../core/container.ts';
 import type { Secret } from '../core/secret.ts';
 import type { BuildSource, Desired, InstanceSpec, ObservedHost, RefSource } from '../core/state.ts';
+import type { Certificates } from './proxy/routes.ts';
 
 /** An image as this deploy wants it; `version` is what the image already has, or gets when it is built. */
 export type WantedImage =
@@ -37,6 +38,7 @@ export interface PlanInput {
   /** Used where a host has none yet. */
   readonly fresh: { readonly specKey: Secret; readonly brokerPassword: Secret };
   readonly rebuild: boolean;
+  readonly certificates: Certificates;
   /** Rest between the batches of a service. */
   readonly pauseMs: number;
   /** What was replaced finishes its work with nobody waiting for it. */

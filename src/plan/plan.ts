@@ -1,14 +1,19 @@
 import type { Plan, PlanNode } from '../core/action.ts';
 import { CuError } from '../core/error.ts';
+import { otherSlot } from '../core/proxy.ts';
+import type { ProxyPart } from '../core/proxy.ts';
 import type { Secret } from '../core/secret.ts';
 import { LABELS } from '../core/state.ts';
 import type { InstanceSpec, ObservedContainer, ObservedHost } from '../core/state.ts';
 import { bind, projectNetwork } from './bind.ts';
+import type { BindScope } from './bind.ts';
 import { memoryOf } from './body.ts';
-import { containerNodes, isOfInstance } from './containers.ts';
+import { containerNodes, isOfInstance, sortOut } from './containers.ts';
 import { imageNodes, tagNodes } from './images.ts';
 import type { Bound, PlanInput } from './input.ts';
 import { hostProblems } from './problems.ts';
+import { proxyNodes, routeNodes } from './proxy/nodes.ts';
+import { isProxied, partOn, routesOf, slotOf, wantedPart } from './proxy/routes.ts';
 import { holdForTasks, taskNodes } from './tasks.ts';
 import { orderRollout } from './rollout.ts';
 import { isGate, retireNodes, verifyNodes } from './undo.ts';
@@ -23,9 +28,12 @@ export interface Planned {
 
 /** What has to happen so that the hosts are what the config says: a pure function of both. */
 export function plan(input: PlanInput): Planned {
-  const { bound, problems } = bindAll(input);
+  const { bound, problems, parts } = bindAll(input);
   const images = imageNodes(input);
-  const preparations = input.hosts.flatMap((host) => prepareNodes(host, bound, input));
+  const preparations = input.hosts.flatMap((host) => [
+    ...prepareNodes(host, bound, input),
+    ...proxyNodes(host, parts.get(host.name) ?? noRoutes(input), images),
+  ]);
   const rollout = bound.map((each) => ({
     instance: each.instance,
     nodes: containerNodes(each.instance, each.spec, candidatesOf(each, input), {
@@ -35,20 +43,29 @@ export function plan(input: PlanInput): Planned {
       ignoreSecrets: isStateLost(each.host, input),
       roomBytes: roomOn(each.host, bound),
       isDetached: input.isDetached,
+      part: partOn(each.host, input.desired),
     }),
   }));
   const containers = orderRollout(rollout, [...images, ...preparations], input);
-  const verify = verifyNodes(containers);
-  const proven = [...containers.filter(isGate), ...verify].map((node) => node.id);
+  const routes = routeNodes(input, parts, { bound, containers, before: [...images, ...preparations] });
+  const freeing = routes.filter((node) => node.after.every((id) => !containers.some((other) => other.id === id)));
+  const verify = verifyNodes(containers, routes);
+  const proven = [...containers, ...routes, ...verify].filter(isGate).map((node) => node.id);
   const { early, late } = orphanNodes(input, bound, proven);
   const tags = tagNodes(input, () => proven);
   const tasks = taskNodes(input, bound, containers, [...images, ...preparations]);
   const blocked = early.map((node) => node.id);
+  const waitsFor = (host: string): readonly string[] => [
+    ...blocked,
+    ...freeing.filter((node) => node.host === host).map((node) => node.id),
+  ];
   const nodes = [
     ...images,
     ...preparations,
     ...early.map((node) => ({ ...node, after: images.map((image) => image.id) })),
-    ...containers.map((node) => ({ ...node, after: [...node.after, ...blocked] })),
+    ...freeing,
+    ...containers.map((node) => ({ ...node, after: [...node.after, ...waitsFor(node.host)] })),
+    ...routes.filter((node) => !freeing.includes(node)),
     ...verify,
     ...retireNodes(containers, proven),
     ...late,
@@ -56,7 +73,7 @@ export function plan(input: PlanInput): Planned {
   ];
   return {
     plan: { nodes: holdForTasks(nodes, tasks) },
-    problems: [...problems, ...hostProblems(input, bound)],
+    problems: [...problems, ...hostProblems(input, bound, parts)],
     prunes: [...early, ...late].filter((node) => isPrune(node, input)),
   };
 }
@@ -65,9 +82,20 @@ export function plan(input: PlanInput): Planned {
 export function bindAll(input: PlanInput): {
   readonly bound: readonly Bound[];
   readonly problems: readonly CuError[];
+  /** What each host's proxy is to route. */
+  readonly parts: ReadonlyMap<string, ProxyPart>;
 } {
   const bound: Bound[] = [];
   const problems: CuError[] = [];
+  const parts = new Map<string, ProxyPart>();
+  for (const host of input.hosts) {
+    try {
+      parts.set(host.name, wantedPart(host, input.desired, input.certificates));
+    } catch (error) {
+      if (!(error instanceof CuError)) throw error;
+      problems.push(error);
+    }
+  }
   const brokerHost = input.hosts.find((host) => host.name === input.desired.broker?.host);
   for (const instance of input.instances) {
     const host = input.hosts.find((candidate) => candidate.name === instance.host);
@@ -81,6 +109,7 @@ export function bindAll(input: PlanInput): {
         image: wantedImage(instance, input),
         specKey: host.state?.specKey ?? input.fresh.specKey,
         hashing: input.hashing,
+        place: placeFor(instance, host, { input, part: parts.get(host.name) }),
       };
       bound.push({ instance, spec: bind(instance, scope), host });
     } catch (error) {
@@ -88,7 +117,30 @@ export function bindAll(input: PlanInput): {
       problems.push(error);
     }
   }
-  return { bound, problems };
+  return { bound, problems, parts };
+}
+
+/** A new container gets the slot that the one which stands for the instance now does not have. */
+function placeFor(
+  instance: InstanceSpec,
+  host: ObservedHost,
+  { input, part }: { readonly input: PlanInput; readonly part: ProxyPart | undefined },
+): BindScope['place'] {
+  if (part === undefined || !isProxied(instance)) return undefined;
+  const routes = routesOf(part, instance);
+  const [first] = routes;
+  if (first === undefined) return undefined;
+  const own = host.containers.filter((container) => isOurs(container, input) && isOfInstance(container, instance));
+  const held = slotOf(sortOut(instance.containerName, own).keeper);
+  const slot = held === undefined ? first.server.live : otherSlot(held);
+  return {
+    slot,
+    ports: Object.fromEntries(routes.map(({ route, server }) => [route.containerPort, server.ports[slot]])),
+  };
+}
+
+function noRoutes({ desired: { project, environment } }: PlanInput): ProxyPart {
+  return { project, environment, routes: [] };
 }
 
 /** The broker's password: the config's secret, else what the broker's host keeps, else a fresh one. */
@@ -208,7 +260,7 @@ function orphanNodes(
       late.push({
         ...at,
         id: `${host.name}/${name}/remove`,
-        action: { ...stop, type: 'remove-container' },
+        action: { ...stop, type: 'remove-container', place: undefined },
         after: [...(isInTheWay ? [`${host.name}/${name}/stop`] : []), ...proven],
       });
     }

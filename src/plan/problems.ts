@@ -1,22 +1,34 @@
 import { CuError } from '../core/error.ts';
 import { formatBytes } from '../core/format.ts';
+import type { ProxyPart } from '../core/proxy.ts';
 import { LABELS } from '../core/state.ts';
 import type { ObservedContainer, ObservedHost } from '../core/state.ts';
 import { bindAddress } from './address.ts';
 import { memoryOf } from './body.ts';
 import { REPLACED, UNPROVEN } from './containers.ts';
 import type { Bound, PlanInput } from './input.ts';
+import { routeProblems } from './proxy/routes.ts';
 
 /** What only the hosts could tell: taken ports and names, more memory asked for than there is. */
-export function hostProblems(input: PlanInput, bound: readonly Bound[]): readonly CuError[] {
+export function hostProblems(
+  input: PlanInput,
+  bound: readonly Bound[],
+  parts: ReadonlyMap<string, ProxyPart>,
+): readonly CuError[] {
   return input.hosts.flatMap((host) => {
     const here = bound.filter((each) => each.host === host);
-    return [...portProblems(host, here, input), ...nameProblems(host, here, input), ...memoryProblems(host, here)];
+    const part = parts.get(host.name);
+    return [
+      ...portProblems(host, here, input),
+      ...(part === undefined ? [] : routeProblems(host, part)),
+      ...nameProblems(host, here, input),
+      ...memoryProblems(host, here),
+    ];
   });
 }
 
 function portProblems(host: ObservedHost, here: readonly Bound[], input: PlanInput): readonly CuError[] {
-  return here.flatMap(({ instance }) =>
+  return here.flatMap(({ instance, spec }) =>
     instance.ports.flatMap((port) => {
       const address = bindAddress(port.bind, host, `services.${instance.service}.ports`);
       const holder = host.containers.find((container) =>
@@ -24,12 +36,27 @@ function portProblems(host: ObservedHost, here: readonly Bound[], input: PlanInp
       );
       if (holder !== undefined)
         return isOwned(holder, input) ? [] : [taken(port.port, instance.service, host, owner(holder))];
+      const router = proxyHolder(host, port.port, address);
+      if (router !== undefined) {
+        const isOwn = router.project === input.desired.project && router.environment === input.desired.environment;
+        if (spec.slot !== undefined || isOwn) return [];
+        const { project, environment } = router;
+        const who = `the proxy (project ${project}, environment ${environment})`;
+        return [taken(port.port, instance.service, host, who)];
+      }
       const isListening = host.facts.listening.some(
         (socket) => socket.port === port.port && overlaps(socket.address, address),
       );
       // A port of ours that the engine still forwards for a stopped container is not listed as a container's.
       return isListening ? [taken(port.port, instance.service, host, 'a process of the host')] : [];
     }),
+  );
+}
+
+/** Whose route has the port; what two routes share is looked at by itself. */
+function proxyHolder(host: ObservedHost, port: number, address: string): ProxyPart | undefined {
+  return host.proxy?.parts.find(({ routes }) =>
+    routes.some((route) => route.port === port && overlaps(route.address, address)),
   );
 }
 

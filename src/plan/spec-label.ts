@@ -29,6 +29,7 @@ interface SpecParts {
   readonly files: ContainerSpec['files'];
   readonly body: ContainerSpec['body'];
   readonly user: { readonly uid: number | undefined; readonly gid: number | undefined };
+  readonly isProxied: boolean;
 }
 
 /**
@@ -50,7 +51,8 @@ export function specLabel(
     files: parts.files.map((file) => [file.path, file.mode, withoutValues(file.content)]),
     user: [parts.user.uid, parts.user.gid],
     mounts: pick(['Mounts']),
-    ports: pick(['PortBindings']),
+    // Behind the proxy only the container's own ports are its: routes and slots change without it.
+    ports: parts.isProxied ? instance.ports.map(({ containerPort }) => containerPort) : pick(['PortBindings']),
     network: [pick(['NetworkMode']), parts.body['NetworkingConfig']],
     limits: pick(['Memory', 'NanoCpus', 'CpusetCpus', 'ShmSize', 'PidsLimit', 'Ulimits', 'DeviceRequests']),
     security: pick(['Devices', 'CapAdd', 'ReadonlyRootfs']),

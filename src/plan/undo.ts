@@ -1,5 +1,6 @@
 import type { Action, Plan, PlanNode } from '../core/action.ts';
 import type { ContainerSpec } from '../core/container.ts';
+import { partName } from '../core/proxy.ts';
 import type { ObservedLimits } from '../core/state.ts';
 import { hostConfigOf } from './body.ts';
 import { REPLACED } from './containers.ts';
@@ -12,6 +13,8 @@ const GATES: readonly Action['type'][] = [
   'update-container',
   'verify-container',
   'stop-container',
+  'apply-routes',
+  'switch-proxy',
 ];
 
 export function isGate({ action }: PlanNode): boolean {
@@ -67,6 +70,16 @@ function undoOf({ action }: PlanNode): Undo | undefined {
         name: spec.name,
         cause: 'limits as before',
         action: { type: 'update-container', spec: back, id, previous: undefined },
+      };
+    }
+    case 'apply-routes': {
+      const { part, previous } = action;
+      const { project, environment } = part;
+      const back = previous ?? { project, environment, routes: [] };
+      return {
+        name: partName(part),
+        cause: 'routes as before',
+        action: { ...action, part: back, previous: part, certificates: [] },
       };
     }
     case 'stop-container':
@@ -125,8 +138,8 @@ export function retireNodes(containers: readonly PlanNode[], verified: readonly 
 }
 
 /** What was made in this run is looked at again at its end: a crash loop that begins after the gate fails it too. */
-export function verifyNodes(containers: readonly PlanNode[]): readonly PlanNode[] {
-  const gates = containers.filter(isGate).map(({ id }) => id);
+export function verifyNodes(containers: readonly PlanNode[], routes: readonly PlanNode[]): readonly PlanNode[] {
+  const gates = [...containers, ...routes].filter(isGate).map(({ id }) => id);
   return containers.flatMap((node) => {
     if (node.action.type !== 'create-container' && node.action.type !== 'replace-container') return [];
     const { spec } = node.action;

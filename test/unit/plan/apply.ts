@@ -71,6 +71,9 @@ function applyNode(input: PlanInput, host: ObservedHost, { action }: PlanNode): 
         containers: host.containers.map((each) => (each.id === action.id ? { ...each, state: 'exited' } : each)),
       };
     case 'push-image':
+    case 'ensure-proxy':
+    case 'apply-routes':
+    case 'switch-proxy':
     case 'drain-container':
     case 'verify-container':
     case 'restore-container':

@@ -74,6 +74,7 @@ export const FACTS: HostFacts = {
   freeBytes: 50e9,
   uid: 1001,
   gid: 1001,
+  dockerGid: 999,
   interfaces: { lo: ['127.0.0.1'], eth1: ['10.0.0.11'] },
   listening: [],
   clockOffsetMs: 0,
@@ -89,6 +90,7 @@ export function observedHost(overrides: Partial<ObservedHost> = {}): ObservedHos
     networks: [],
     volumes: [],
     state: undefined,
+    proxy: undefined,
     ...overrides,
   };
 }
@@ -154,6 +156,7 @@ export function planInput({
     rebuild: false,
     pauseMs: 0,
     isDetached: false,
+    certificates: new Map(),
   };
 }
 

@@ -1,0 +1,192 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CuError } from '../../core/error.ts';
+import { backendName, partName, PROXY_DIRECTORY, PROXY_NAME } from '../../core/proxy.ts';
+import type { ProxyPart } from '../../core/proxy.ts';
+import type { Secret } from '../../core/secret.ts';
+import { readParts, writePart } from '../../observe/proxy.ts';
+import { frontendName, needsReload, renderProxyConfig } from '../../plan/proxy/config.ts';
+import { makeArchive, readArchive } from '../../transport/archive.ts';
+import { containerTail } from '../../transport/container-log.ts';
+import { runInContainer } from '../../transport/exec.ts';
+import type { Host } from '../../transport/host.ts';
+import { CONFIG_PATH, removeProxy } from './container.ts';
+import { proxyPid, proxyRows } from './socket.ts';
+
+/** How long a reload may take until the new process serves. */
+const RELOAD_MS = 10_000;
+
+/** POSIX sh in the proxy's container: what is wrong never takes the place of what is right. */
+const INSTALL = `set -e
+cd ${PROXY_DIRECTORY}
+haproxy -c -q -f haproxy.cfg.new
+mv -f haproxy.cfg.new haproxy.cfg
+if [ -n "$2" ]; then mv -f "routes/$1.json.new" "routes/$1.json"; else rm -f "routes/$1.json"; fi
+part=$1; shift 2
+for file in certs/"$part"-*.pem; do
+  keep=; for name in "$@"; do [ "certs/$name" = "$file" ] && keep=1; done
+  [ -n "$keep" ] || rm -f "$file"
+done`;
+
+export interface RouteChange {
+  readonly host: Host;
+  readonly socketGid: number;
+  readonly signal: AbortSignal;
+  readonly certificates?: readonly { readonly name: string; readonly pem: Secret }[];
+}
+
+/** What one environment routes becomes `part`; a part without routes is taken away, and with the last one the proxy. */
+export async function applyPart(change: RouteChange, part: ProxyPart): Promise<void> {
+  const { host, signal } = change;
+  const known = await readParts(host.docker(), signal);
+  const others = known.filter((each) => partName(each) !== partName(part));
+  const own = known.find((each) => partName(each) === partName(part));
+  if (part.routes.length === 0 && others.every(({ routes }) => routes.length === 0)) return removeProxy(host, signal);
+  await install(change, part.routes.length === 0 ? undefined : withLiveSlots(part, own), {
+    others,
+    name: partName(part),
+  });
+}
+
+/** Which slot serves is written down where a reboot finds it; the running process was told already. */
+export async function writeSwitch(
+  change: RouteChange,
+  owner: Pick<ProxyPart, 'project' | 'environment'>,
+  replace: (part: ProxyPart) => ProxyPart,
+): Promise<void> {
+  const known = await readParts(change.host.docker(), change.signal);
+  const own = known.find((each) => partName(each) === partName(owner));
+  if (own === undefined) return;
+  const others = known.filter((each) => each !== own);
+  await install(change, replace(own), { others, name: partName(owner) });
+}
+
+/** A plan is older than the switches of its own run. */
+function withLiveSlots(part: ProxyPart, own: ProxyPart | undefined): ProxyPart {
+  const known = own?.routes.flatMap(({ service, containerPort, servers }) =>
+    servers.map((server) => ({ key: `${service} ${containerPort} ${server.instance}`, live: server.live })),
+  );
+  return {
+    ...part,
+    routes: part.routes.map((route) => ({
+      ...route,
+      servers: route.servers.map((server) => ({
+        ...server,
+        live:
+          known?.find(({ key }) => key === `${route.service} ${route.containerPort} ${server.instance}`)?.live ??
+          server.live,
+      })),
+    })),
+  };
+}
+
+async function install(
+  { host, signal, socketGid, certificates = [] }: RouteChange,
+  part: ProxyPart | undefined,
+  { others, name }: { readonly others: readonly ProxyPart[]; readonly name: string },
+): Promise<void> {
+  const before = await readConfig(host, signal);
+  const parts = part === undefined ? others : [...others, part];
+  const text = renderProxyConfig(parts, { socketGid });
+  const pid = await proxyPid(host, signal);
+  const kept = part?.routes.flatMap(({ certificate }) => (certificate === undefined ? [] : [`${name}-${certificate}`]));
+  const files = [
+    { path: 'haproxy.cfg.new', mode: 0o644, content: text },
+    ...(part === undefined ? [] : [{ path: `routes/${name}.json.new`, mode: 0o644, content: writePart(part) }]),
+    ...certificates.map((each) => ({ path: `certs/${each.name}`, mode: 0o600, content: each.pem.reveal() })),
+  ];
+  await put(host, files, signal);
+  const mustReload = needsReload(before, text);
+  // A certificate is kept until nobody reads it any more.
+  const keep = mustReload ? ['*'] : (kept ?? []);
+  await runInstall(
+    host,
+    name,
+    { hasPart: part !== undefined, keep: keep.includes('*') ? await certificatesOn(host, signal) : keep },
+    signal,
+  );
+  if (!mustReload) return;
+  try {
+    await reload(host, { parts, pid, signal });
+  } catch (error) {
+    await put(host, [{ path: 'haproxy.cfg', mode: 0o644, content: before }], AbortSignal.timeout(RELOAD_MS));
+    await kill(host, AbortSignal.timeout(RELOAD_MS));
+    throw error;
+  }
+}
+
+async function certificatesOn(host: Host, signal: AbortSignal): Promise<readonly string[]> {
+  const { stdout } = await runInContainer(host, PROXY_NAME, ['ls', `${PROXY_DIRECTORY}/certs`], { signal });
+  return stdout.split('\n').filter((file) => file !== '');
+}
+
+async function runInstall(
+  host: Host,
+  name: string,
+  { hasPart, keep }: { readonly hasPart: boolean; readonly keep: readonly string[] },
+  signal: AbortSignal,
+): Promise<void> {
+  const command = ['sh', '-c', INSTALL, 'sh', name, hasPart ? '1' : '', ...keep];
+  const result = await runInContainer(host, PROXY_NAME, command, { signal });
+  if (result.exitCode === 0) return;
+  throw new CuError('STEP_FAILED', 'the proxy refuses its new config; the old one stays', {
+    host: host.name,
+    detail: (result.stderr || result.stdout).trim().slice(-2000),
+    hint: 'if a certificate is named there, look whether its file has a certificate and its key',
+  });
+}
+
+async function readConfig(host: Host, signal: AbortSignal): Promise<string> {
+  const answer = await host.docker().stream({
+    method: 'GET',
+    path: `/containers/${PROXY_NAME}/archive`,
+    query: { path: CONFIG_PATH },
+    signal,
+  });
+  return [...(await readArchive(answer.body)).values()][0] ?? '';
+}
+
+async function put(host: Host, files: Parameters<typeof makeArchive>[0], signal: AbortSignal): Promise<void> {
+  const body = await makeArchive(files);
+  const path = `/containers/${PROXY_NAME}/archive`;
+  await host.docker().json({ method: 'PUT', path, query: { path: PROXY_DIRECTORY }, body, signal });
+}
+
+async function kill(host: Host, signal: AbortSignal): Promise<void> {
+  const path = `/containers/${PROXY_NAME}/kill`;
+  await host.docker().json({ method: 'POST', path, query: { signal: 'SIGUSR2' }, signal });
+}
+
+/** The new process takes the sockets over from the old one, which ends with its last connection. */
+async function reload(
+  host: Host,
+  at: { readonly parts: readonly ProxyPart[]; readonly pid: number | undefined; readonly signal: AbortSignal },
+): Promise<void> {
+  await kill(host, at.signal);
+  const deadline = AbortSignal.timeout(RELOAD_MS);
+  const wanted = at.parts.flatMap((part) =>
+    part.routes.flatMap((route) => [backendName(part, route), frontendName(route)]),
+  );
+  while (!deadline.aborted) {
+    at.signal.throwIfAborted();
+    const isNew = await proxyPid(host, at.signal).then(
+      (pid) => pid !== undefined && pid !== at.pid,
+      () => false,
+    );
+    if (isNew) {
+      const known = new Set((await proxyRows(host, at.signal)).map(({ backend }) => backend));
+      if (wanted.every((name) => known.has(name))) return;
+    }
+    await sleep(50, undefined, { signal: at.signal });
+  }
+  const detail = (await containerTail(host, PROXY_NAME, 20)).split('\n').filter((line) => /ALERT|WARNING/.test(line));
+  const port = /cannot bind socket.*\[(.*?)\]/i.exec(detail.join('\n'))?.[1];
+  throw new CuError(
+    'STEP_FAILED',
+    port === undefined ? 'the proxy did not take its new config' : `the proxy cannot listen on ${port}`,
+    {
+      host: host.name,
+      detail: detail.slice(-8).join('\n'),
+      hint: 'free the port, or choose another one in `ports`; the routes are as they were',
+    },
+  );
+}

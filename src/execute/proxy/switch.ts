@@ -1,0 +1,105 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CuError } from '../../core/error.ts';
+import { backendName, otherSlot, serverName } from '../../core/proxy.ts';
+import type { ProxyPart, ProxyPlace, Slot } from '../../core/proxy.ts';
+import { readParts } from '../../observe/proxy.ts';
+import { partOf, routesOf } from '../../plan/proxy/routes.ts';
+import { writeSwitch } from './routes.ts';
+import type { RouteChange } from './routes.ts';
+import { proxyRows, setState } from './socket.ts';
+
+/** How long the proxy's own check may take to agree that a server is well. */
+const UP_MS = 15_000;
+const POLL_MS = 50;
+
+export interface Switching extends RouteChange {
+  readonly owner: Pick<ProxyPart, 'project' | 'environment'>;
+  readonly place: ProxyPlace;
+  readonly onProgress: (text: string) => void;
+}
+
+/**
+ * Requests go to the container in this slot as well, once the proxy's own check has found it well; and from then on it
+ * is the one that a reboot comes up with. False: the proxy has no route to it yet, or is not there.
+ */
+export async function bringIn(at: Switching): Promise<boolean> {
+  const backends = await backendsOf(at);
+  if (backends.length === 0) return false;
+  const { host, place, signal } = at;
+  for (const backend of backends) await setState(host, { backend, ...place }, 'ready', signal);
+  await waitUp(at, backends);
+  await writeSwitch(at, at.owner, (part) => withLive(part, place));
+  return true;
+}
+
+/** No new requests to the container in this slot; returns when it has none left, or `drainMs` have passed. */
+export async function drainOut(at: Switching, drainMs: number): Promise<void> {
+  const backends = await backendsOf(at);
+  if (backends.length === 0) return;
+  const { host, place, signal } = at;
+  for (const backend of backends) await setState(host, { backend, ...place }, 'drain', signal);
+  const deadline = AbortSignal.timeout(drainMs);
+  let last = 0;
+  while (!deadline.aborted) {
+    const left = await sessionsOf(at, backends);
+    if (left === 0) break;
+    if (left !== last) at.onProgress(`${left === 1 ? '1 request' : `${left} requests`} left`);
+    last = left;
+    await sleep(POLL_MS, undefined, { signal });
+  }
+  for (const backend of backends) await setState(host, { backend, ...place }, 'maint', signal);
+}
+
+/** Both: the other container of the instance gets no more requests afterwards. */
+export async function switchTo(at: Switching, drainMs: number): Promise<void> {
+  if (!(await bringIn(at))) return;
+  await drainOut({ ...at, place: { ...at.place, slot: otherSlot(at.place.slot) } }, drainMs);
+}
+
+async function backendsOf({ host, owner, place, signal }: Switching): Promise<readonly string[]> {
+  const part = partOf(await readParts(host.docker(), signal).catch(() => []), owner);
+  return part === undefined ? [] : [...new Set(routesOf(part, place).map(({ route }) => backendName(owner, route)))];
+}
+
+async function waitUp({ host, place, signal, onProgress }: Switching, backends: readonly string[]): Promise<void> {
+  onProgress('waiting for the proxy to see it');
+  const deadline = AbortSignal.timeout(UP_MS);
+  const server = serverName(place.instance, place.slot);
+  let seen = 'nothing';
+  while (!deadline.aborted) {
+    const rows = (await proxyRows(host, signal)).filter(
+      (row) => row.server === server && backends.includes(row.backend),
+    );
+    // `INI` is what it takes a server for until it has asked it the first time.
+    if (rows.length === backends.length && rows.every(({ status, check }) => /^UP/.test(status) && /OK/.test(check)))
+      return;
+    seen = rows.map(({ status, check }) => `${status} ${check}`).join(', ');
+    await sleep(POLL_MS, undefined, { signal });
+  }
+  for (const backend of backends) await setState(host, { backend, ...place }, 'maint', signal);
+  throw new CuError('UNHEALTHY', `the proxy does not find ${place.service}/${place.instance} well: ${seen}`, {
+    host: host.name,
+    hint: 'it asks for the path of the health check on the loopback of the host: does the service listen on all addresses?',
+  });
+}
+
+async function sessionsOf({ host, place, signal }: Switching, backends: readonly string[]): Promise<number> {
+  const server = serverName(place.instance, place.slot);
+  return (await proxyRows(host, signal))
+    .filter((row) => row.server === server && backends.includes(row.backend))
+    .reduce((sum, row) => sum + row.sessions + row.queued, 0);
+}
+
+function withLive(part: ProxyPart, { service, instance, slot }: ProxyPlace & { readonly slot: Slot }): ProxyPart {
+  return {
+    ...part,
+    routes: part.routes.map((route) =>
+      route.service === service
+        ? {
+            ...route,
+            servers: route.servers.map((server) => (server.instance === instance ? { ...server, live: slot } : server)),
+          }
+        : route,
+    ),
+  };
+}

@@ -1,0 +1,175 @@
+import { CuError } from '../../core/error.ts';
+import { partName, SLOTS } from '../../core/proxy.ts';
+import type { ProxyPart, ProxyRoute, ProxyServer, Slot } from '../../core/proxy.ts';
+import type { Secret } from '../../core/secret.ts';
+import { LABELS } from '../../core/state.ts';
+import type { Desired, InstanceSpec, ObservedContainer, ObservedHost } from '../../core/state.ts';
+import { bindAddress } from '../address.ts';
+
+/** Ports of the loopback that slots get; below those that Linux gives out by itself (32768). */
+const FIRST_PORT = 20_000;
+const LAST_PORT = 29_999;
+
+/** PEM files of the operator's machine by their paths. */
+export type Certificates = ReadonlyMap<string, { readonly sha256: string; readonly pem: Secret }>;
+
+/** Whether an instance stands behind the proxy of its host; one on a network of its own kind cannot. */
+export function isProxied({ rollout, ports, network, kind }: InstanceSpec): boolean {
+  return rollout === 'proxy' && kind === 'webserver' && ports.length > 0 && !['host', 'none'].includes(network);
+}
+
+export function partOn(host: ObservedHost, desired: Pick<Desired, 'project' | 'environment'>): ProxyPart | undefined {
+  return partOf(host.proxy?.parts ?? [], desired);
+}
+
+export function partOf(
+  parts: readonly ProxyPart[],
+  owner: Pick<ProxyPart, 'project' | 'environment'>,
+): ProxyPart | undefined {
+  return parts.find((part) => partName(part) === partName(owner));
+}
+
+/**
+ * What the proxy of a host is to route for this environment: what the config says, with the slots that instances have
+ * there already and free ones for new instances. The live slots stay: only a switch changes them.
+ */
+export function wantedPart(
+  host: ObservedHost,
+  desired: Pick<Desired, 'project' | 'environment' | 'instances'>,
+  certificates: Certificates,
+): ProxyPart {
+  const known = partOn(host, desired);
+  const used = usedPorts(host);
+  const take = (): number => {
+    for (let port = FIRST_PORT; port <= LAST_PORT; port += 1) {
+      if (used.has(port)) continue;
+      used.add(port);
+      return port;
+    }
+    throw new CuError('HOST_MISMATCH', `no port of ${FIRST_PORT} to ${LAST_PORT} is free for the proxy`, {
+      host: host.name,
+      hint: 'remove services that are no longer needed there',
+    });
+  };
+  const own = desired.instances
+    .filter((instance) => instance.host === host.name && isProxied(instance))
+    .toSorted((one, other) => (nameOf(one) < nameOf(other) ? -1 : 1));
+  const routes = new Map<string, ProxyRoute>();
+  for (const instance of own) {
+    for (const port of instance.ports) {
+      const address = bindAddress(port.bind, host, `services.${instance.service}.ports`);
+      const key = `${instance.service} ${port.containerPort} ${address} ${port.port}`;
+      const route = routes.get(key) ?? routeOf(instance, { address, ...port }, certificates);
+      const at = { service: instance.service, containerPort: port.containerPort, instance: instance.instance };
+      const server = serverIn(known?.routes ?? [], at) ??
+        serverIn([...routes.values()], at) ?? { instance: at.instance, ports: { a: take(), b: take() }, live: 'a' };
+      routes.set(key, { ...route, servers: [...route.servers, server] });
+    }
+  }
+  return { project: desired.project, environment: desired.environment, routes: [...routes.values()] };
+}
+
+function nameOf({ service, instance }: InstanceSpec): string {
+  return `${service} ${instance}`;
+}
+
+function routeOf(
+  instance: InstanceSpec,
+  { address, port, containerPort }: { readonly address: string; readonly port: number; readonly containerPort: number },
+  certificates: Certificates,
+): ProxyRoute {
+  const { route, health } = instance;
+  const digest = certificates.get(route?.certificate ?? '')?.sha256;
+  return {
+    service: instance.service,
+    containerPort,
+    address,
+    port,
+    hosts: route?.hosts ?? [],
+    paths: route?.paths ?? [],
+    // Named by its content, so that another one is another config.
+    certificate: digest === undefined ? undefined : `${instance.service}-${digest.slice(0, 16)}.pem`,
+    checkPath: health.type === 'http' && health.port === containerPort ? health.path : undefined,
+    drainMs: instance.drainMs,
+    servers: [],
+  };
+}
+
+function serverIn(
+  routes: readonly ProxyRoute[],
+  at: { readonly service: string; readonly containerPort: number; readonly instance: string },
+): ProxyServer | undefined {
+  return routes
+    .filter((route) => route.service === at.service && route.containerPort === at.containerPort)
+    .flatMap((route) => route.servers)
+    .find((server) => server.instance === at.instance);
+}
+
+function usedPorts({ containers, facts, proxy }: ObservedHost): Set<number> {
+  const slots = (proxy?.parts ?? []).flatMap(({ routes }) =>
+    routes.flatMap(({ servers }) => servers.flatMap(({ ports }) => [ports.a, ports.b])),
+  );
+  const published = containers.flatMap(({ ports }) => ports.map(({ port }) => port));
+  return new Set([...slots, ...published, ...facts.listening.map(({ port }) => port)]);
+}
+
+/** Where a container stands behind the proxy; undefined when it publishes its ports itself. */
+export function slotOf(container: Pick<ObservedContainer, 'labels'> | undefined): Slot | undefined {
+  return SLOTS.find((slot) => slot === container?.labels[LABELS.slot]);
+}
+
+/** The routes of an instance by the container's port, with the slots of its server. */
+export function routesOf(
+  part: ProxyPart,
+  { service, instance }: Pick<InstanceSpec, 'service' | 'instance'>,
+): readonly { readonly route: ProxyRoute; readonly server: ProxyServer }[] {
+  return part.routes.flatMap((route) =>
+    route.service === service
+      ? route.servers.filter((server) => server.instance === instance).map((server) => ({ route, server }))
+      : [],
+  );
+}
+
+/** Whether the proxy has to be told more than which slot serves. */
+export function hasOtherRoutes(known: ProxyPart | undefined, wanted: ProxyPart): boolean {
+  const plain = (part: ProxyPart | undefined): string =>
+    JSON.stringify(
+      (part?.routes ?? []).map((route) => ({
+        ...route,
+        servers: route.servers.map(({ instance, ports }) => ({ instance, ports })),
+      })),
+    );
+  return plain(known) !== plain(wanted);
+}
+
+/** What two projects cannot have both: the same port, name and path. */
+export function routeProblems(host: ObservedHost, wanted: ProxyPart): readonly CuError[] {
+  const others = (host.proxy?.parts ?? []).filter((part) => partName(part) !== partName(wanted));
+  return wanted.routes.flatMap((route) =>
+    others.flatMap((part) =>
+      part.routes
+        .filter((other) => other.port === route.port && isSameAddress(other.address, route.address))
+        .filter((other) => wishesOf(other).some((wish) => wishesOf(route).includes(wish)))
+        .map(
+          () =>
+            new CuError(
+              'HOST_MISMATCH',
+              `port ${route.port} for ${route.service} leads to project ${part.project}, environment ${part.environment} already`,
+              {
+                host: host.name,
+                hint: `give services.${route.service}.route a host or path of its own, or choose another port`,
+              },
+            ),
+        ),
+    ),
+  );
+}
+
+function isSameAddress(one: string, other: string): boolean {
+  return one === other || one === '' || other === '';
+}
+
+function wishesOf({ hosts, paths }: ProxyRoute): readonly string[] {
+  const any = (list: readonly string[]): readonly string[] => (list.length === 0 ? [''] : list);
+  return any(hosts).flatMap((host) => any(paths).map((path) => `${host} ${path.replace(/\/+$/, '')}`));
+}
