@@ -14,7 +14,7 @@ secrets: { files: [.cu/secrets.env], required: [API_TOKEN] }
 images: { app: { repository: ${PROJECT}, build: { context: . } } }
 environments:
   dev: { default: true }
-  closed: { hooks: { beforeDeploy: [sh, -c, "echo the window is closed; exit 3"] } }
+  closed: { hooks: { beforeDeploy: [sh, -c, "echo the window is closed; exit 3"] }, services: { web: { ports: ["*:18472"] } } }
 services:
   web:
     kind: webserver
