@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import redis
 
@@ -136,7 +137,8 @@ def doctor(arguments: list[str], settings: Settings) -> int:
         pass
     except redis.RedisError as error:
         has_broker = False
-        say("broker", f"{error}; is the service of kind redis running? see `cu status`")
+        at = urlsplit(settings.broker_url)
+        say(f"broker at {at.hostname}:{at.port}", f"{error}; is the service of kind redis running? see `cu status`")
     if settings.storage_url is None:
         say("storage: none, results are kept in Redis for a day", None)
     else:
