@@ -1,7 +1,9 @@
 import type { Plan, PlanNode } from '../core/action.ts';
 import type { CuError } from '../core/error.ts';
 import type { Context } from './context.ts';
+import { hookFacts, runHooks, runHooksAfter } from './hooks.ts';
 import type { Usage } from './meter.ts';
+import { checkPreflight } from './preflight.ts';
 import { planOrThrow, prepare } from './prepare.ts';
 import type { Prepared } from './prepare.ts';
 import { pullImages } from './pull.ts';
@@ -43,6 +45,7 @@ export async function deploy(
   await using prepared = await prepareDeploy(context, targets, options);
   const { plan, prunes } = planOrThrow(prepared.input);
   if (options.planFile !== undefined) await checkSavedPlan(context, options.planFile, { plan, prepared });
+  await checkPreflight(context, prepared, plan);
   if (!options.dryRun) context.emit({ type: 'plan-ready', plan });
   const result = (outcome: RunResult): DeployResult => ({
     plan,
@@ -52,8 +55,14 @@ export async function deploy(
   });
   if (options.dryRun || plan.nodes.length === 0) return result(NOTHING);
   const confirmed = await confirmPrunes(context, { plan, prunes, prune: options.prune });
-  const { onFailure } = prepared.desired;
-  return result(await runPlan(context, prepared, confirmed, { ...options, onFailure }));
+  const facts = await hookFacts(context, prepared, confirmed);
+  await runHooks(context, prepared.desired, 'beforeDeploy', facts);
+  const outcome = await runPlan(context, prepared, confirmed, {
+    ...options,
+    onFailure: prepared.desired.onFailure,
+  });
+  await runHooksAfter(context, prepared.desired, { outcome, facts });
+  return result(outcome);
 }
 
 /** Before the plan: a state that was pruned by hand is made readable again, newer base images are fetched. */

@@ -1,5 +1,5 @@
 import type { Plan } from '../core/action.ts';
-import type { FailurePolicy } from '../core/state.ts';
+import type { FailurePolicy } from '../core/rollout.ts';
 import { execute } from '../execute/execute.ts';
 import type { ExecutionResult } from '../execute/execute.ts';
 import { createRunner } from '../execute/handlers.ts';

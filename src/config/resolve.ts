@@ -1,6 +1,7 @@
 import { CuErrors } from '../core/error.ts';
 import type { Secret } from '../core/secret.ts';
-import type { BrokerSpec, Desired, HostTarget, ImageSource, InstanceSpec, TaskSpec } from '../core/state.ts';
+import type { TaskSpec } from '../core/rollout.ts';
+import type { BrokerSpec, Desired, HostTarget, ImageSource, InstanceSpec } from '../core/state.ts';
 import { expandPath } from './expand-path.ts';
 import { expandInstance } from './instance.ts';
 import type { EnvironmentConfig } from './parse.ts';

@@ -1,6 +1,7 @@
 import type { PlanNode, Plan } from './action.ts';
 import type { CuError } from './error.ts';
 import type { JobState } from './job.ts';
+import type { HookMoment } from './rollout.ts';
 
 /** Everything that happens, in the order it happens; renderers turn it into lines or JSON. */
 export type CuEvent =
@@ -12,6 +13,8 @@ export type CuEvent =
   | { readonly type: 'step-done'; readonly node: PlanNode; readonly ms: number; readonly note: string | undefined }
   | { readonly type: 'step-failed'; readonly node: PlanNode; readonly ms: number; readonly error: CuError }
   | { readonly type: 'step-skipped'; readonly node: PlanNode; readonly why: string }
+  /** A line of a command on this machine, before or after a deploy. */
+  | { readonly type: 'hook-output'; readonly moment: HookMoment; readonly text: string }
   /** A call of the web API that became a job, each time it says something. */
   | {
       readonly type: 'job-changed';

@@ -2,7 +2,7 @@ import pLimit from 'p-limit';
 import type { Plan, PlanNode } from '../core/action.ts';
 import { amend, CuError } from '../core/error.ts';
 import type { Emit } from '../core/event.ts';
-import type { FailurePolicy } from '../core/state.ts';
+import type { FailurePolicy } from '../core/rollout.ts';
 
 /** Does one step; the returned note says what a person may want to know, such as bytes sent. */
 export type RunStep = (node: PlanNode, signal: AbortSignal) => Promise<string | undefined>;

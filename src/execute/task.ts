@@ -33,7 +33,7 @@ const waited = z.object({ StatusCode: z.number() });
 
 /** Runs one command in a container of its own to its end, what it prints passed on; whatever happens, none stays. */
 export async function runTask(step: TaskStep): Promise<void> {
-  const { host, spec, imageId, name } = step;
+  const { host, spec, imageId } = step;
   const deadline = AbortSignal.timeout(step.timeoutMs);
   const signal = AbortSignal.any([step.signal, deadline]);
   await removeLeftover(host, spec.name, signal);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import type { BrokerUser, FileSpec, HealthProbe, MountSpec, RolloutStrategy, RouteSpec } from '../core/state.ts';
+import type { RouteSpec } from '../core/rollout.ts';
+import type { BrokerUser, FileSpec, HealthProbe, MountSpec, RolloutStrategy } from '../core/state.ts';
 import { hostName, instanceName, strict } from './fields.ts';
 import { serviceShape, type ServiceSettings } from './service.ts';
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import type { BatchSize, RolloutStrategy } from '../core/state.ts';
+import type { BatchSize } from '../core/rollout.ts';
+import type { RolloutStrategy } from '../core/state.ts';
 import { count, reading, share, strict } from './fields.ts';
 import { suggest } from '../core/suggest.ts';
 

@@ -1,6 +1,6 @@
 import type { Action, PlanNode } from '../core/action.ts';
 import { LABELS } from '../core/state.ts';
-import type { TaskSpec } from '../core/state.ts';
+import type { TaskSpec } from '../core/rollout.ts';
 import type { Bound, PlanInput } from './input.ts';
 import { oneOffSpec, TASK_ROLE } from './one-off.ts';
 

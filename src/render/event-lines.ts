@@ -41,6 +41,8 @@ export function createEventLines(theme: Theme, verbose: boolean): (event: CuEven
       }
       case 'step-skipped':
         return [stepSkipped(event.node, event.why, theme)];
+      case 'hook-output':
+        return [`hook | ${cleanLine(event.text)}`];
       case 'job-changed':
         if (accepted.has(event.job) || hasEnded(event.state)) return [];
         accepted.add(event.job);

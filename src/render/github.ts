@@ -96,6 +96,7 @@ function summaryRow(event: CuEvent): string | undefined {
     case 'step-started':
     case 'step-progress':
     case 'step-output':
+    case 'hook-output':
     case 'job-changed':
     case 'job-log':
     case 'transfer':

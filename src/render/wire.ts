@@ -29,6 +29,8 @@ export function wireEvent(event: CuEvent): object {
       };
     case 'step-skipped':
       return { v: 1, type: 'step-skipped', ...stepKey(event.node), why: event.why };
+    case 'hook-output':
+      return { v: 1, type: 'hook-output', moment: event.moment, text: clean(event.text) };
     case 'job-changed': {
       const { job, name, state, progress, message } = event;
       return { v: 1, type: 'job', job, method: name, state, progress, message: clean(message) };

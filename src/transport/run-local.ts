@@ -9,6 +9,9 @@ import type { RunOptions, RunResult } from './host.ts';
 export interface LocalRunOptions extends RunOptions {
   readonly host: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Whether `env` comes on top of cu's own environment; default: yes. */
+  readonly inheritsEnv?: boolean;
+  readonly cwd?: string;
 }
 
 const DEFAULT_RUN_MS = 60_000;
@@ -40,7 +43,7 @@ export function runDeadline(
 /** Ends when the program and all that hold its output have, which may be after the signal. */
 export async function execute(
   argv: readonly string[],
-  { env, stdin, onOutput }: Pick<LocalRunOptions, 'env' | 'stdin' | 'onOutput'>,
+  { env, inheritsEnv = true, cwd, stdin, onOutput }: Omit<LocalRunOptions, 'host'>,
   signal: AbortSignal,
 ): Promise<RunResult> {
   const { execa } = await import('execa');
@@ -55,6 +58,8 @@ export async function execute(
     cleanup: false,
     ...(stdin === undefined ? { stdin: 'ignore' as const } : { input: stdin }),
     ...(env === undefined ? {} : { env: { ...env } }),
+    ...(cwd === undefined ? {} : { cwd }),
+    extendEnv: inheritsEnv,
   });
   const off = onAbortKill(child.pid, signal);
   child.stdout?.setEncoding('utf8').on('data', (text: string) => onOutput?.('stdout', text));

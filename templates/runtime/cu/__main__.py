@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import redis
 
@@ -124,6 +125,7 @@ def doctor(arguments: list[str], settings: Settings) -> int:
         print(f"{'ok  ' if problem is None else 'BAD '} {what}{'' if problem is None else f': {problem}'}")
 
     rt = Runtime(settings, patience_seconds=2)
+    has_broker = True
     try:
         started = time.monotonic()
         rt.ledger.redis.ping()
@@ -134,7 +136,9 @@ def doctor(arguments: list[str], settings: Settings) -> int:
     except redis.exceptions.NoPermissionError:
         pass
     except redis.RedisError as error:
-        say("broker", f"{error}; is the service of kind redis running? see `cu status`")
+        has_broker = False
+        at = urlsplit(settings.broker_url)
+        say(f"broker at {at.hostname}:{at.port}", f"{error}; is the service of kind redis running? see `cu status`")
     if settings.storage_url is None:
         say("storage: none, results are kept in Redis for a day", None)
     else:
@@ -142,9 +146,11 @@ def doctor(arguments: list[str], settings: Settings) -> int:
             store = Store(
                 settings.storage_url, settings.namespace, cache_dir=settings.cache_dir, cache_bytes=settings.cache_bytes
             )
-            if options.new_storage:
+            if options.new_storage and has_broker:
                 rt.ledger.redis.set(f"{settings.prefix}storage", store.attach(None, adopt=True))
-            attach_storage(store, rt.ledger)
+            # Which storage it is, the broker remembers: of one that does not answer enough was said.
+            if has_broker:
+                attach_storage(store, rt.ledger)
             store.read(store.put_bytes(b"cu doctor"))
             say(f"storage {settings.storage_url} can be written and read", None)
         except (StorageError, redis.RedisError) as error:

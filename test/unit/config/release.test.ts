@@ -76,7 +76,8 @@ describe('rollout', () => {
 });
 
 describe('route', () => {
-  const web = (route: string): string => `web: { kind: webserver, image: app, on: [host1], route: ${route} }`;
+  const web = (route: string): string =>
+    `web: { kind: webserver, image: app, on: [host1], ports: ["*:80"], route: ${route} }`;
 
   test('is hosts, paths and a certificate, whose path starts at the config', () => {
     const route = '{ hosts: [www.example.org, "*.example.org"], paths: [/api, /], certificate: tls/site.pem }';
@@ -135,10 +136,11 @@ describe('route', () => {
   });
 
   test('leads to one service', () => {
-    const other = 'other: { kind: webserver, image: app, on: [host2], route: { hosts: [b.org, a.org] } }';
+    const other =
+      'other: { kind: webserver, image: app, on: [host1], ports: ["*:80"], route: { hosts: [b.org, a.org] } }';
 
     expect(words(`${web('{ hosts: [a.org] }')}\n${other}`, 'storage: none')).toEqual([
-      'services.other.route: a.org/ leads to web already',
+      'services.other.route: a.org/ at *:80 of host1 leads to web already',
     ]);
     expect(words(`${web('{ hosts: [a.org], paths: [/api] }')}\n${other}`, 'storage: none')).toEqual([]);
   });

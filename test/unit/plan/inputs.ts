@@ -1,5 +1,6 @@
 import { hmacSha256, sha256, stableHash } from '../../../src/config/hash.ts';
 import { Secret } from '../../../src/core/secret.ts';
+import type { TaskSpec } from '../../../src/core/rollout.ts';
 import type {
   BrokerSpec,
   Desired,
@@ -9,7 +10,6 @@ import type {
   InstanceSpec,
   ObservedContainer,
   ObservedHost,
-  TaskSpec,
 } from '../../../src/core/state.ts';
 import type { PlanInput, WantedImage } from '../../../src/plan/input.ts';
 

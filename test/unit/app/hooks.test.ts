@@ -1,0 +1,112 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { runHooks, withoutSecrets, type HookFacts } from '../../../src/app/hooks.ts';
+import type { CuEvent } from '../../../src/core/event.ts';
+import { Secret } from '../../../src/core/secret.ts';
+import type { HookMoment } from '../../../src/core/rollout.ts';
+
+const FACTS: HookFacts = {
+  versions: { app: 'r1' },
+  commit: null,
+  hosts: ['host1'],
+  plan: ['host1/shop-dev-web-1/replace'],
+  outcome: null,
+  error: null,
+};
+
+let directory: string;
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'cu-hooks-'));
+});
+
+afterEach(async () => {
+  await rm(directory, { recursive: true });
+});
+
+/** Runs commands as the hooks of a moment; what was said is collected. */
+async function run(
+  moment: HookMoment,
+  commands: readonly (readonly string[])[],
+  { signal = new AbortController().signal, env = {} }: { signal?: AbortSignal; env?: Record<string, string> } = {},
+): Promise<readonly CuEvent[]> {
+  const events: CuEvent[] = [];
+  const none = { beforeDeploy: [], afterDeploy: [], onFailure: [] };
+  const context = {
+    env: { ...process.env, ...env },
+    username: 'ann',
+    signal,
+    emit: (event: CuEvent) => events.push(event),
+  };
+  const hooks = { commands: { ...none, [moment]: commands }, directory, withheld: [new Secret('TOKEN', 'hush')] };
+  await runHooks(context, { project: 'shop', environment: 'dev', hooks }, moment, FACTS);
+  return events;
+}
+
+test('a hook gets the facts as JSON, runs in the folder of the config, and what it says is passed on', async () => {
+  const events = await run('beforeDeploy', [['sh', '-c', 'cat > facts.json; echo one; printf two >&2']]);
+
+  expect(JSON.parse(await readFile(join(directory, 'facts.json'), 'utf8'))).toEqual({
+    v: 1,
+    moment: 'beforeDeploy',
+    project: 'shop',
+    environment: 'dev',
+    who: 'ann',
+    ...FACTS,
+  });
+  expect(events).toEqual([
+    { type: 'hook-output', moment: 'beforeDeploy', text: 'one' },
+    { type: 'hook-output', moment: 'beforeDeploy', text: 'two' },
+  ]);
+});
+
+test('its environment is that of cu without the secrets, by name and by value', async () => {
+  const events = await run('beforeDeploy', [['sh', '-c', 'echo "${TOKEN-none} ${COPY-none} $OTHER"']], {
+    env: { TOKEN: 'old', COPY: 'hush', OTHER: 'kept' },
+  });
+
+  expect(events).toEqual([{ type: 'hook-output', moment: 'beforeDeploy', text: 'none none kept' }]);
+  expect(withoutSecrets({ A: '1', TOKEN: 'x', B: undefined }, [new Secret('TOKEN', 'hush')])).toEqual({ A: '1' });
+});
+
+test('one that fails before the deploy ends it, and the next one does not run', async () => {
+  const failing = run('beforeDeploy', [
+    ['sh', '-c', 'echo closed; exit 3'],
+    ['touch', 'next'],
+  ]);
+
+  await expect(failing).rejects.toMatchObject({
+    code: 'COMMAND_FAILED',
+    exitCode: 4,
+    message: 'the beforeDeploy hook sh -c echo closed; exit 3 exited with code 3',
+    detail: 'closed',
+    hint: 'nothing was changed',
+  });
+  await expect(readFile(join(directory, 'next'))).rejects.toThrow('ENOENT');
+});
+
+test.each(['afterDeploy', 'onFailure'] as const)(
+  'one that fails in %s is a warning, and the next one runs',
+  async (moment) => {
+    const events = await run(moment, [['./no-such-program'], ['echo', 'next']]);
+
+    expect(events).toMatchObject([
+      { type: 'warning', text: expect.stringContaining(`the ${moment} hook ./no-such-program could not be run`) },
+      { type: 'hook-output', text: 'next' },
+    ]);
+  },
+);
+
+test('an interrupt ends the hook with all that it started', async () => {
+  const controller = new AbortController();
+  const startedAt = Date.now();
+  const running = run('beforeDeploy', [['sh', '-c', 'trap "" TERM; sleep 30 & wait; sleep 30']], {
+    signal: controller.signal,
+  });
+  setTimeout(() => controller.abort(), 200);
+
+  await expect(running).rejects.toMatchObject({ code: 'CANCELLED' });
+  expect(Date.now() - startedAt).toBeLessThan(5000);
+});
