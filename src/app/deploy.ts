@@ -2,6 +2,7 @@ import type { Plan, PlanNode } from '../core/action.ts';
 import type { CuError } from '../core/error.ts';
 import type { ExecutionResult } from '../execute/execute.ts';
 import type { Context } from './context.ts';
+import { assertNotHeld } from './hold.ts';
 import type { Usage } from './meter.ts';
 import { planOrThrow, prepare } from './prepare.ts';
 import type { Prepared } from './prepare.ts';
@@ -37,6 +38,7 @@ export async function deploy(
   options: DeployOptions,
 ): Promise<DeployResult> {
   await using prepared = await prepareDeploy(context, targets, options);
+  if (!options.dryRun) assertNotHeld(prepared.observed, prepared.desired);
   const { plan, prunes } = planOrThrow(prepared.input);
   if (options.planFile !== undefined) await checkSavedPlan(context, options.planFile, { plan, prepared });
   if (!options.dryRun) context.emit({ type: 'plan-ready', plan });
