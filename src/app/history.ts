@@ -2,7 +2,7 @@ import pLimit from 'p-limit';
 import { CuError, CuErrors } from '../core/error.ts';
 import type { Release } from '../core/release.ts';
 import type { Desired, HostTarget } from '../core/state.ts';
-import { readHistory } from '../history/history.ts';
+import { isHistoryHidden, readHistory } from '../history/history.ts';
 import { mergeHistories } from '../history/merge.ts';
 import type { Context } from './context.ts';
 import { openProject } from './project.ts';
@@ -45,7 +45,13 @@ async function askHost(
   { target, desired }: { readonly target: HostTarget; readonly desired: Desired },
 ): Promise<readonly Release[] | CuError> {
   try {
-    return await readHistory(await session.open(target), desired, context.signal);
+    const host = await session.open(target);
+    const releases = await readHistory(host, desired, context.signal);
+    if (releases.length === 0 && (await isHistoryHidden(host, desired, context.signal))) {
+      const text = 'the container through which the history is read was removed: the next deploy makes it anew';
+      context.emit({ type: 'warning', host: target.name, text });
+    }
+    return releases;
   } catch (error) {
     if (context.signal.aborted || !(error instanceof CuError)) throw error;
     // A host that no service stands on, such as a jump host, may well have no engine.

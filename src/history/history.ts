@@ -17,6 +17,17 @@ export async function readHistory(host: Host, owner: Owner, signal: AbortSignal)
   return releases.toSorted((a, b) => a.sequence - b.sequence);
 }
 
+/** Whether there may be a past that cannot be read: the container of the state was removed, its volume was not. */
+export async function isHistoryHidden(host: Host, owner: Owner, signal: AbortSignal): Promise<boolean> {
+  const name = stateName(owner);
+  const [volume, container] = await Promise.all(
+    [`/volumes/${name}`, `/containers/${name}/json`].map((path) =>
+      host.docker().json({ method: 'GET', path, signal, allow: [404] }),
+    ),
+  );
+  return volume !== undefined && container === undefined;
+}
+
 /** Writes a release into its slot, or over itself with its outcome; false when the host has no state yet. */
 export async function writeRelease(host: Host, release: Release, signal: AbortSignal): Promise<boolean> {
   const slot = String(release.sequence % SLOTS).padStart(2, '0');

@@ -71,9 +71,12 @@ test('a hold outlives docker container prune', async () => {
   for (const host of HOSTS)
     await mine.docker(host, 'container', 'prune', '-f', '--filter', `label=cu.project=${PROJECT}`);
 
+  const hidden = await theirs.cu('history');
   const stopped = await theirs.cu('stop');
   const deployed = await theirs.cu('deploy');
 
+  expect(hidden.exitCode, hidden.all).toBe(0);
+  expect(hidden.stderr).toMatch(/host1.*the next deploy makes it anew/);
   expect(stopped.exitCode, stopped.all).toBe(5);
   expect(deployed.exitCode, deployed.all).toBe(5);
 });
@@ -91,6 +94,46 @@ test('lifting a hold twice is no error', async () => {
   expect(second).toMatchObject({ exitCode: 0, stdout: `${PROJECT} dev was not locked` });
   expect((await mine.cu('deploy')).exitCode).toBe(0);
 });
+
+test("somebody else's hold has to be lifted before one can leave one's own", async () => {
+  await writeHold('host2', { message: 'demo at noon', who: 'ana@laptop', since: 1_795_428_720_000 });
+
+  const refused = await mine.cu('lock', '-m', 'mine now');
+  const unlocked = await mine.cu('unlock');
+
+  expect(refused.exitCode, refused.all).toBe(5);
+  expect(refused.stderr).toContain('is locked by ana@laptop since');
+  expect(refused.stderr).toContain('demo at noon');
+  expect(unlocked.stdout).toContain('ana@laptop had locked it since');
+  expect((await mine.cu('unlock')).stdout).toBe(`${PROJECT} dev was not locked`);
+});
+
+test('a host that does not answer is a warning, and none that does an error', async () => {
+  const config = await mine.read('cu.config.yaml');
+  const away = config.replace(/host2: \{ address: [^,]+,/, 'host2: { address: 127.0.0.2,');
+  try {
+    await mine.write('cu.config.yaml', away);
+    const partly = await mine.cu('history');
+    const held = await mine.cu('lock', '-m', 'too far away');
+    await mine.write('cu.config.yaml', away.replace(/host1: \{ address: [^,]+,/, 'host1: { address: 127.0.0.2,'));
+    const none = await mine.cu('history');
+
+    expect(partly.exitCode, partly.all).toBe(0);
+    expect(partly.stderr).toMatch(/host2.*what it remembers is left out/);
+    expect(held.exitCode, held.all).toBe(3);
+    expect(none.exitCode, none.all).toBe(3);
+  } finally {
+    await mine.write('cu.config.yaml', config);
+  }
+  expect((await mine.cu('unlock')).stdout).toBe(`${PROJECT} dev was not locked`);
+});
+
+/** As another person's cu does it. */
+async function writeHold(host: string, hold: object): Promise<void> {
+  const script = `cd $(mktemp -d) && mkdir now && printf %s '${JSON.stringify(hold)}' > now/hold && tar -c now | docker cp - ${PROJECT}-dev-state:/state`;
+  const result = await mine.testbed.exec(host, ['sh', '-c', script]);
+  if (result.exitCode !== 0) throw new Error(result.stderr);
+}
 
 test('the history of a project that has none is empty, and one object as JSON', async () => {
   await using fresh = await startScenario({
