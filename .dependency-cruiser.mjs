@@ -23,7 +23,7 @@ export default {
     layer('observe', ['core', 'transport'], 'observing reads and decides nothing'),
     layer('build', ['core', 'transport', 'ship'], 'images are built without knowing who runs them'),
     layer('ship', ['core', 'transport'], 'images travel without knowing who runs them'),
-    layer('history', ['core', 'transport'], 'what happened is written down by whoever calls'),
+    layer('history', ['core', 'transport', 'observe'], 'what happened is written down by whoever calls'),
     layer('execute', ['core', 'transport', 'build', 'ship', 'observe', 'plan'], 'the executor does what the plan says and decides nothing'),
     layer('render', ['core'], 'renderers turn events and results into text and call nobody'),
     layer('app', [...everythingBelow, 'render'], 'use cases know neither flags nor terminals'),

@@ -120,6 +120,7 @@ function createContext({ output, choice, controller, options }: ContextParts): C
     tmp: os.tmpdir(),
     cacheDir: path.join(env['XDG_CACHE_HOME'] ?? path.join(home, '.cache'), 'cu'),
     username: readUsername(),
+    machine: os.hostname(),
     env,
     packageRoot,
     now: Date.now,

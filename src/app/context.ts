@@ -44,6 +44,8 @@ export interface Context {
   readonly tmp: string;
   readonly cacheDir: string;
   readonly username: string;
+  /** The name of this machine. */
+  readonly machine: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly packageRoot: string;
   readonly now: () => number;

@@ -1,6 +1,7 @@
 import type { Plan, PlanNode } from '../core/action.ts';
 import type { CuError } from '../core/error.ts';
 import type { Context } from './context.ts';
+import { assertNotHeld } from './hold.ts';
 import { hookFacts, runHooks, runHooksAfter } from './hooks.ts';
 import type { Usage } from './meter.ts';
 import { checkPreflight } from './preflight.ts';
@@ -43,6 +44,7 @@ export async function deploy(
   options: DeployOptions,
 ): Promise<DeployResult> {
   await using prepared = await prepareDeploy(context, targets, options);
+  if (!options.dryRun) assertNotHeld(prepared.observed, prepared.desired);
   const { plan, prunes } = planOrThrow(prepared.input);
   if (options.planFile !== undefined) await checkSavedPlan(context, options.planFile, { plan, prepared });
   await checkPreflight(context, prepared, plan);

@@ -5,7 +5,7 @@ import type { ExecutionResult } from '../execute/execute.ts';
 import { planLifecycle } from '../plan/lifecycle.ts';
 import type { LifecycleVerb } from '../plan/lifecycle.ts';
 import type { Context } from './context.ts';
-import { prepareRunning } from './prepare.ts';
+import { prepareUnheld } from './hold.ts';
 import { runPlan } from './run-plan.ts';
 
 export interface LifecycleResult {
@@ -20,7 +20,7 @@ export async function lifecycle(
   verb: LifecycleVerb,
   targets: readonly string[],
 ): Promise<LifecycleResult> {
-  await using prepared = await prepareRunning(context, targets);
+  await using prepared = await prepareUnheld(context, targets);
   const { plan, problems } = planLifecycle(verb, prepared.input);
   if (problems.length > 0) throw new CuErrors(problems);
   context.emit({ type: 'plan-ready', plan });

@@ -1,5 +1,6 @@
 import { chooseEnvironment, loadConfig, loadSecrets } from '../config/load.ts';
 import type { LoadedConfig } from '../config/load.ts';
+import type { EnvironmentConfig } from '../config/parse.ts';
 import { resolveConfig } from '../config/resolve.ts';
 import type { SecretStore } from '../config/secrets.ts';
 import type { Desired } from '../core/state.ts';
@@ -8,6 +9,7 @@ import { maskBroker } from './mask-broker.ts';
 
 export interface Project {
   readonly loaded: LoadedConfig;
+  readonly environment: EnvironmentConfig;
   readonly desired: Desired;
   readonly secrets: SecretStore;
 }
@@ -20,5 +22,5 @@ export async function openProject(context: Context): Promise<Project> {
   context.mask(store.all());
   const desired = resolveConfig(environment, { directory: loaded.directory, home: context.home, store });
   maskBroker(context, desired.broker?.password);
-  return { loaded, desired, secrets: store };
+  return { loaded, environment, desired, secrets: store };
 }

@@ -3,7 +3,7 @@ import type { CuError } from '../core/error.ts';
 import type { ExecutionResult } from '../execute/execute.ts';
 import { planRemove } from '../plan/remove.ts';
 import type { Context } from './context.ts';
-import { prepareRunning } from './prepare.ts';
+import { prepareUnheld } from './hold.ts';
 import { runPlan } from './run-plan.ts';
 
 export interface RemoveResult {
@@ -14,7 +14,7 @@ export interface RemoveResult {
 
 /** Takes the environment off its hosts; asks first, and once more in words where data would go. */
 export async function remove(context: Context, options: { readonly volumes: boolean }): Promise<RemoveResult> {
-  await using prepared = await prepareRunning(context, []);
+  await using prepared = await prepareUnheld(context, []);
   const { desired, observed } = prepared;
   const plan = planRemove(desired, observed, options);
   context.emit({ type: 'plan-ready', plan });

@@ -86,6 +86,21 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/call.ts')).call,
   },
   {
+    name: 'history',
+    summary: 'show who deployed what, when, from which commit',
+    load: async () => (await import('./commands/history.ts')).history,
+  },
+  {
+    name: 'lock',
+    summary: 'hold off every deploy until it is lifted',
+    load: async () => (await import('./commands/lock.ts')).lock,
+  },
+  {
+    name: 'unlock',
+    summary: 'lift the hold that `cu lock` left',
+    load: async () => (await import('./commands/unlock.ts')).unlock,
+  },
+  {
     name: 'purge',
     summary: 'free space that old versions and results hold',
     load: async () => (await import('./commands/purge.ts')).purge,

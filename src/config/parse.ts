@@ -6,12 +6,16 @@ import { checkEnvironment, checkTogether } from './rules.ts';
 import { configSchema, environmentSchema, environmentShape, environmentsSchema, type Config } from './schema.ts';
 import { mapTree, offsetAt, toValue, type Entry, type MapTree, type Tree } from './tree.ts';
 
+export type ConfigDocument = Readonly<Record<string, unknown>>;
+
 /** Everything that one environment is made of, checked. */
 export interface EnvironmentConfig {
   readonly name: string;
   readonly tag: string;
   readonly isDefault: boolean;
   readonly config: Config;
+  /** What `config` was read from: plain data, overrides laid over it, nothing filled in. */
+  readonly document: ConfigDocument;
   /** Gives a complaint about this environment its place in the file. */
   readonly locate: (complaint: Complaint) => Problem;
 }
@@ -161,13 +165,15 @@ class ConfigParser {
       });
     }
     const locate = (complaint: Complaint): Problem => this.#locate(tree, complaint);
-    const result = configSchema.safeParse(toValue(tree));
+    const document = toDocument(tree);
+    const result = configSchema.safeParse(document);
     if (result.success) {
       const environment: EnvironmentConfig = {
         name: head.name,
         tag: head.tag,
         isDefault: head.isDefault,
         config: result.data,
+        document,
         locate,
       };
       for (const complaint of checkEnvironment(environment))
@@ -195,7 +201,11 @@ class ConfigParser {
   }
 
   /** The rules look at what is left without the wrong parts, so that all that is wrong shows at once. */
-  #checkRest(tree: Tree, found: readonly Complaint[], environment: Omit<EnvironmentConfig, 'config'>): void {
+  #checkRest(
+    tree: Tree,
+    found: readonly Complaint[],
+    environment: Omit<EnvironmentConfig, 'config' | 'document'>,
+  ): void {
     const rest = without(
       tree,
       found.map((complaint) => complaint.path),
@@ -217,6 +227,12 @@ class ConfigParser {
   #locate(tree: Tree, { path, message, hint, isKey = false }: Complaint): Problem {
     return this.#toProblem(offsetAt(tree, path, isKey), { path: formatPath(path), message, hint });
   }
+}
+
+function toDocument(tree: Tree): ConfigDocument {
+  return tree.type === 'map'
+    ? Object.fromEntries([...tree.entries].map(([key, { value }]) => [key, toValue(value)]))
+    : {};
 }
 
 /** `dev:` with nothing after it is an environment that overrides nothing. */

@@ -253,11 +253,19 @@ export interface HostFacts {
   readonly clockToleranceMs: number;
 }
 
+/** A hold that somebody has left: no deploy until it is lifted. */
+export interface Hold {
+  readonly message: string;
+  readonly who: string;
+  readonly since: number;
+}
+
 /** What cu itself keeps on a host, in the volume PROJECT-ENV-state. */
 export interface HostState {
   /** Key of the digests that stand for secrets in `cu.spec`. */
   readonly specKey: Secret;
   readonly brokerPassword: Secret | undefined;
+  readonly hold: Hold | undefined;
 }
 
 export interface ObservedHost {

@@ -1,8 +1,8 @@
 import { CuError } from '../core/error.ts';
 import type { Secret } from '../core/secret.ts';
 import { LABELS } from '../core/state.ts';
-import { readState, STATE_DIRECTORY } from '../observe/state.ts';
-import { makeArchive } from '../transport/archive.ts';
+import { NOW_FOLDER, readState, STATE_DIRECTORY } from '../observe/state.ts';
+import { putFiles } from '../transport/archive.ts';
 import type { Docker } from '../transport/docker.ts';
 import type { Host } from '../transport/host.ts';
 
@@ -65,16 +65,16 @@ export async function initState(host: Host, state: StateStep, owner: Owner, sign
       : undefined,
   ].filter((file) => file !== undefined);
   if (files.length === 0) return;
-  const archive = await makeArchive(
-    files.map(({ name, secret }) => ({ path: name, mode: 0o600, content: secret.reveal() })),
-  );
-  await docker.json({
-    method: 'PUT',
-    path: `/containers/${state.volume}/archive`,
-    query: { path: STATE_DIRECTORY },
-    body: archive,
+  const to = { container: state.volume, folder: STATE_DIRECTORY };
+  const isWritten = await putFiles(docker, to, {
+    files: files.map(({ name, secret }) => ({ path: `${NOW_FOLDER}/${name}`, mode: 0o600, content: secret.reveal() })),
     signal,
   });
+  if (!isWritten)
+    throw new CuError('STEP_FAILED', `the container ${state.volume} went away while its state was written`, {
+      host: host.name,
+      hint: 'run the command again',
+    });
 }
 
 async function ensureStateImage(docker: Docker, signal: AbortSignal): Promise<void> {

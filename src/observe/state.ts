@@ -1,28 +1,45 @@
+import { z } from 'zod/mini';
 import { Secret } from '../core/secret.ts';
-import type { HostState } from '../core/state.ts';
+import type { Hold, HostState } from '../core/state.ts';
 import type { Docker } from '../transport/docker.ts';
 import { readArchive } from '../transport/archive.ts';
 
+export interface Owner {
+  readonly project: string;
+  readonly environment: string;
+}
+
 /** Where an environment's state lies: a volume, held by a container that is never started. */
-export function stateName(owner: { readonly project: string; readonly environment: string }): string {
+export function stateName(owner: Owner): string {
   return `${owner.project}-${owner.environment}-state`;
 }
 
 export const STATE_DIRECTORY = '/state';
+/** Below the volume's root: what every look at a host reads. */
+export const NOW_FOLDER = 'now';
+/** Below the volume's root: what only those read who ask for the past. */
+export const HISTORY_FOLDER = 'history';
+
+const holdSchema = z.object({ message: z.string(), who: z.string(), since: z.number() });
+
+export async function readState(docker: Docker, owner: Owner, signal: AbortSignal): Promise<HostState | undefined> {
+  const files = await readStateFolder(docker, owner, { folder: NOW_FOLDER, signal });
+  return files === undefined ? undefined : parseState(files);
+}
 
 /**
- * Reads the state through the container that holds it: the archive API works on a container that never ran,
- * so nothing runs on the host and whoever may use Docker sees the same.
+ * Reads one folder of the state through the container that holds it: the archive API works on a container that
+ * never ran, so nothing runs on the host and whoever may use Docker sees the same. By name; undefined: not there.
  */
-export async function readState(
+export async function readStateFolder(
   docker: Docker,
-  owner: { readonly project: string; readonly environment: string },
-  signal: AbortSignal,
-): Promise<HostState | undefined> {
+  owner: Owner,
+  { folder, signal }: { readonly folder: string; readonly signal: AbortSignal },
+): Promise<ReadonlyMap<string, string> | undefined> {
   const answer = await docker.stream({
     method: 'GET',
     path: `/containers/${stateName(owner)}/archive`,
-    query: { path: STATE_DIRECTORY },
+    query: { path: `${STATE_DIRECTORY}/${folder}` },
     signal,
     allow: [404],
   });
@@ -30,15 +47,28 @@ export async function readState(
     answer.body.resume();
     return undefined;
   }
-  return parseState(await readArchive(answer.body));
+  const files = await readArchive(answer.body);
+  return new Map([...files].map(([path, content]) => [path.slice(folder.length + 1), content]));
 }
 
-function parseState(files: ReadonlyMap<string, string>): HostState | undefined {
-  const specKey = files.get('state/spec-key');
+export function parseState(files: ReadonlyMap<string, string>): HostState | undefined {
+  const specKey = files.get('spec-key');
   if (specKey === undefined || specKey === '') return undefined;
-  const password = files.get('state/broker-password');
+  const password = files.get('broker-password');
   return {
     specKey: new Secret('spec-key', specKey),
     brokerPassword: password === undefined ? undefined : new Secret('broker-password', password),
+    hold: parseHold(files.get('hold') ?? ''),
   };
+}
+
+/** An empty file is no hold, because the archive API cannot take a file away. */
+function parseHold(text: string): Hold | undefined {
+  if (text === '') return undefined;
+  try {
+    return holdSchema.parse(JSON.parse(text));
+  } catch {
+    // Somebody wrote it to keep deploys away: what cannot be read holds too, until it is lifted.
+    return { message: 'the hold cannot be read', who: 'somebody', since: 0 };
+  }
 }

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { pack, extract } from 'tar-stream';
+import type { Docker } from './docker.ts';
 
 export interface ArchiveFile {
   readonly path: string;
@@ -20,6 +21,24 @@ export async function makeArchive(files: readonly ArchiveFile[]): Promise<Uint8A
   }
   packed.finalize();
   return collect(packed);
+}
+
+/** Puts a few small files below a folder of a container; false when there is no such container or folder. */
+export async function putFiles(
+  docker: Docker,
+  to: { readonly container: string; readonly folder: string },
+  { files, signal }: { readonly files: readonly ArchiveFile[]; readonly signal: AbortSignal },
+): Promise<boolean> {
+  const { statusCode, body } = await docker.stream({
+    method: 'PUT',
+    path: `/containers/${to.container}/archive`,
+    query: { path: to.folder },
+    body: await makeArchive(files),
+    signal,
+    allow: [404],
+  });
+  await collect(body);
+  return statusCode !== 404;
 }
 
 /** A tar of one folder and nothing in or above it. */

@@ -35,6 +35,7 @@ export function fakeContext(changes: {
     tmp: cwd,
     cacheDir: cwd,
     username: 'somebody',
+    machine: 'laptop',
     env: {},
     packageRoot: cwd,
     now,

@@ -36,7 +36,11 @@ function applyNode(input: PlanInput, host: ObservedHost, { action }: PlanNode): 
     case 'init-state':
       return {
         ...host,
-        state: { specKey: action.specKey, brokerPassword: action.brokerPassword ?? host.state?.brokerPassword },
+        state: {
+          specKey: action.specKey,
+          brokerPassword: action.brokerPassword ?? host.state?.brokerPassword,
+          hold: host.state?.hold,
+        },
       };
     case 'create-network':
       return { ...host, networks: [...host.networks, { id: action.name, name: action.name, labels: {} }] };

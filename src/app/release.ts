@@ -1,0 +1,119 @@
+import type { BuildInputs } from '../build/inputs.ts';
+import { documentToStore, parseStoredEnvironment } from '../config/stored.ts';
+import type { EnvironmentConfig } from '../config/parse.ts';
+import type { Plan } from '../core/action.ts';
+import type { CuError } from '../core/error.ts';
+import { releaseId, releaseSteps } from '../core/release.ts';
+import type { Release, ReleaseHost, ReleaseImage, ReleaseKind } from '../core/release.ts';
+import type { Secret } from '../core/secret.ts';
+import type { Desired, HostTarget, ObservedHost } from '../core/state.ts';
+import { packDocument, unpackDocument } from '../history/document.ts';
+import { imageOnHost } from '../plan/images.ts';
+import type { WantedImage } from '../plan/input.ts';
+import type { Context } from './context.ts';
+
+const LONGEST_REASON = 300;
+/** Shorter values stand in too many words by chance. */
+const SHORTEST_SECRET = 4;
+
+export interface ReleaseParts {
+  readonly kind: ReleaseKind;
+  readonly targets: readonly string[];
+  readonly sequence: number;
+  readonly who: string;
+  readonly startedAt: number;
+  /** Four hex digits of chance. */
+  readonly suffix: string;
+  readonly commit: Commit;
+  readonly origin: string | undefined;
+  readonly environment: EnvironmentConfig;
+  readonly desired: Desired;
+  readonly observed: readonly ObservedHost[];
+  readonly images: ReadonlyMap<string, WantedImage>;
+  readonly plan: Plan;
+}
+
+/** The record of a deploy that is about to begin. */
+export function newRelease(parts: ReleaseParts): Release {
+  const { kind, targets, sequence, who, startedAt, commit, origin, environment, desired } = parts;
+  return {
+    v: 1,
+    id: releaseId(startedAt, parts.suffix),
+    sequence,
+    project: desired.project,
+    environment: desired.environment,
+    kind,
+    targets,
+    who,
+    startedAt,
+    endedAt: undefined,
+    ...commit,
+    outcome: undefined,
+    reason: undefined,
+    images: releaseImages(parts.images, parts.observed),
+    steps: releaseSteps(parts.plan),
+    hosts: desired.hosts.map(releaseHost),
+    config: packDocument(documentToStore(environment)),
+    origin,
+  };
+}
+
+/** Which bytes the images stand for on these hosts, by what was observed there. */
+export function releaseImages(
+  images: ReadonlyMap<string, WantedImage>,
+  observed: readonly ObservedHost[],
+): Release['images'] {
+  return Object.fromEntries([...images].map(([name, wanted]) => [name, releaseImage(wanted, observed)]));
+}
+
+function releaseImage(wanted: WantedImage, observed: readonly ObservedHost[]): ReleaseImage {
+  if (wanted.type === 'build') {
+    const { version, inputs, source } = wanted;
+    return { type: 'build', version, inputs, repository: source.repository };
+  }
+  const ids = observed.flatMap((host) => {
+    const image = imageOnHost(host, wanted);
+    return image === undefined ? [] : [[host.name, image.id]];
+  });
+  return { type: 'ref', reference: wanted.source.reference, ids: Object.fromEntries(ids) };
+}
+
+function releaseHost(target: HostTarget): ReleaseHost {
+  const { name, connection, address, user, port, identity, proxyJump, client, dockerSocket } = target;
+  return { name, connection, address, user, port, identity, proxyJump, client, dockerSocket };
+}
+
+/** The environment as a release had it, on the hosts of today. */
+export function releaseConfig(release: Release, current: EnvironmentConfig): EnvironmentConfig {
+  return parseStoredEnvironment(unpackDocument(release.config), current, `release ${release.id}`);
+}
+
+/** Why a deploy did not succeed, on one line; what an engine said may hold anything. */
+export function reasonOf(errors: readonly CuError[], secrets: readonly Secret[]): string | undefined {
+  const [first] = errors;
+  if (first === undefined) return undefined;
+  const where = first.host === undefined ? '' : `${first.host}: `;
+  const more = errors.length === 1 ? '' : ` (and ${errors.length - 1} more)`;
+  const values = secrets.flatMap((secret) => secret.reveal().split(/\r?\n/));
+  const text = values
+    .filter((value) => value.length >= SHORTEST_SECRET)
+    .reduce((rest, value) => rest.replaceAll(value, '[redacted]'), `${where}${first.message}${more}`);
+  return text.replaceAll(/\s+/g, ' ').trim().slice(0, LONGEST_REASON);
+}
+
+export type Commit = Pick<Release, 'commit' | 'isDirty'>;
+
+/** What the images are built from: the first commit, and whether anything lies there that git does not know. */
+export async function readCommit(context: Context, inputs: ReadonlyMap<string, BuildInputs>): Promise<Commit> {
+  const { readGitFacts } = await import('../build/version.ts');
+  const commits: { readonly hash: string; readonly isDirty: boolean }[] = [];
+  for (const each of inputs.values()) {
+    const git = await readGitFacts(each.context, context);
+    if (git.type === 'commit') commits.push(git);
+  }
+  return { commit: commits[0]?.hash, isDirty: commits.some(({ isDirty }) => isDirty) };
+}
+
+export function whoIs({ username, machine }: Pick<Context, 'username' | 'machine'>): string {
+  return `${username}@${machine}`;
+}

@@ -1,0 +1,68 @@
+import type { Plan } from './action.ts';
+import type { HostTarget } from './state.ts';
+
+export type ReleaseKind = 'deploy' | 'rollback' | 'promote';
+
+export type ReleaseOutcome = 'done' | 'failed' | 'rolled-back' | 'interrupted';
+
+/** Which bytes an image stood for: those of a build by version, others by the id that each host had. */
+export type ReleaseImage =
+  | { readonly type: 'build'; readonly version: string; readonly inputs: string; readonly repository: string }
+  | { readonly type: 'ref'; readonly reference: string; readonly ids: Readonly<Record<string, string>> };
+
+/** Enough to find a host again that has left the config; of an identity only its path. */
+export type ReleaseHost = Pick<
+  HostTarget,
+  'name' | 'connection' | 'address' | 'user' | 'port' | 'identity' | 'proxyJump' | 'client' | 'dockerSocket'
+>;
+
+/** One deploy of an environment, as its hosts remember it. It never holds the value of a secret. */
+export interface Release {
+  readonly v: 1;
+  readonly id: string;
+  /** Counts up; what its place in the ring of a host follows from. */
+  readonly sequence: number;
+  readonly project: string;
+  readonly environment: string;
+  readonly kind: ReleaseKind;
+  /** Empty: the whole environment. */
+  readonly targets: readonly string[];
+  /** `user@machine`. */
+  readonly who: string;
+  readonly startedAt: number;
+  readonly endedAt: number | undefined;
+  readonly commit: string | undefined;
+  readonly isDirty: boolean;
+  /** undefined: it is under way, or was cut off. */
+  readonly outcome: ReleaseOutcome | undefined;
+  /** Why it is not `done`, on one line. */
+  readonly reason: string | undefined;
+  /** By the key under `images`. */
+  readonly images: Readonly<Record<string, ReleaseImage>>;
+  readonly steps: readonly string[];
+  readonly hosts: readonly ReleaseHost[];
+  /** The config document of the environment, packed by `history/document.ts`: names of secrets, never values. */
+  readonly config: string;
+  /** The release that a rollback went back to. */
+  readonly origin: string | undefined;
+}
+
+const MOST_STEPS = 200;
+
+/** `20261123-101200-0a1b`: sorts by time, UTC; the suffix is four hex digits of chance. */
+export function releaseId(startedAt: number, suffix: string): string {
+  const [day = '', time = ''] = new Date(startedAt).toISOString().split('T');
+  return `${day.replaceAll('-', '')}-${time.slice(0, 8).replaceAll(':', '')}-${suffix}`;
+}
+
+/** What a plan did and why, `id: cause`, bounded. */
+export function releaseSteps(plan: Plan): readonly string[] {
+  const steps = plan.nodes.map(({ id, cause }) => `${id}: ${cause}`);
+  if (steps.length <= MOST_STEPS) return steps;
+  return [...steps.slice(0, MOST_STEPS - 1), `and ${steps.length - MOST_STEPS + 1} more`];
+}
+
+/** The versions of what was built, each once. */
+export function versionsOf({ images }: Pick<Release, 'images'>): readonly string[] {
+  return [...new Set(Object.values(images).flatMap((image) => (image.type === 'build' ? [image.version] : [])))];
+}
