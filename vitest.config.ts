@@ -20,6 +20,10 @@ export default defineConfig({
         extends: true,
         test: { ...withHosts, name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 5 * MINUTE },
       },
+      {
+        extends: true,
+        test: { ...withHosts, name: 'faults', include: ['test/faults/**/*.test.ts'], testTimeout: 10 * MINUTE },
+      },
     ],
   },
 });
