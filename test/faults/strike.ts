@@ -95,19 +95,17 @@ function reach(point: Point, running: FollowedCu): Promise<void> {
 }
 
 async function endOf(running: FollowedCu) {
-  const limit = new AbortController();
   let hung = false;
-  const guard = sleep(END_WITHIN_MS, undefined, { signal: limit.signal }).then(
-    () => {
-      hung = true;
-      running.kill('SIGKILL');
-    },
-    () => undefined,
-  );
-  const ended = await running.ended;
-  limit.abort();
-  await guard;
-  return { ...ended, hung };
+  const guard = setTimeout(() => {
+    hung = true;
+    running.kill('SIGKILL');
+  }, END_WITHIN_MS);
+  try {
+    const ended = await running.ended;
+    return { ...ended, hung };
+  } finally {
+    clearTimeout(guard);
+  }
 }
 
 /** One run must be enough, whatever happened; the one after it finds nothing to do. */
@@ -135,12 +133,12 @@ function failuresOf(loads: readonly HostLoad[], isExcusedHost: (host: string) =>
 
 async function within<T>(timeoutMs: number, what: string, work: Promise<T>): Promise<T> {
   const over = new AbortController();
-  const limit = sleep(timeoutMs, undefined, { signal: over.signal }).then(
-    () => Promise.reject(new Error(`${what} did not come within ${timeoutMs / 1000} s`)),
-    () => new Promise<never>(() => {}),
-  );
+  const limit = async (): Promise<never> => {
+    await sleep(timeoutMs, undefined, { signal: over.signal });
+    throw new Error(`${what} did not come within ${timeoutMs / 1000} s`);
+  };
   try {
-    return await Promise.race([work, limit]);
+    return await Promise.race([work, limit()]);
   } finally {
     over.abort();
   }
