@@ -120,7 +120,7 @@ test('`cu plan` asks the engines with GET alone', async () => {
   const planned = await scene.scenario.cu('plan');
 
   expect(planned.exitCode, planned.all).toBe(0);
-  expect(planned.stdout).toContain('web-1/replace');
+  expect(planned.stdout).toContain(`replace ${scene.scenario.project}-dev-web-1`);
   for (const host of scene.hosts) {
     const calls = await recorder.calls(host);
     expect(calls.length, host).toBeGreaterThan(3);
