@@ -126,6 +126,8 @@ class App:
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
         writer.write(b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
         self.websockets.add(writer)
+        if self.stopping.is_set():
+            writer.write(frame(0x8, struct.pack(">H", 1001)))
         try:
             while True:
                 first, second = await reader.readexactly(2)
