@@ -36,6 +36,10 @@ export default defineConfig({
         extends: true,
         test: { ...withHosts, name: 'e2e-alone', include: [...DISTURBING], testTimeout: 5 * MINUTE },
       },
+      {
+        extends: true,
+        test: { ...withHosts, name: 'faults', include: ['test/faults/**/*.test.ts'], testTimeout: 10 * MINUTE },
+      },
     ],
   },
 });

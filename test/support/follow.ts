@@ -8,6 +8,15 @@ export interface CuLine {
   readonly host?: string;
   readonly action?: string;
   readonly text?: string;
+  /** Of a plan. */
+  readonly steps?: readonly PlannedStep[];
+}
+
+export interface PlannedStep {
+  readonly step: string;
+  readonly host: string;
+  readonly action: string;
+  readonly after: readonly string[];
 }
 
 export interface FollowedCu {
@@ -16,7 +25,7 @@ export interface FollowedCu {
   until(isIt: (line: CuLine) => boolean): Promise<void>;
   /** What it has said to people so far. */
   stderr(): string;
-  kill(signal: 'SIGINT' | 'SIGKILL'): void;
+  kill(signal: 'SIGINT' | 'SIGTERM' | 'SIGKILL'): void;
   /** Whatever its exit code was; undefined after SIGKILL. */
   readonly ended: Promise<{ readonly exitCode: number | undefined; readonly all: string }>;
 }
