@@ -9,7 +9,7 @@ import type { RunStep } from './execute.ts';
 import type { ProxyPlace } from '../core/proxy.ts';
 import { waitStable } from './gate.ts';
 import type { Passed } from './gate.ts';
-import { createImageSteps, hostOf, observedOf } from './images.ts';
+import { createImageSteps, hostOf } from './images.ts';
 import type { ImageSteps, StepOutput } from './images.ts';
 import { createNetwork, createVolume, initState, removeImage, removeNetwork, removeVolume } from './resources.ts';
 import { drainContainer, restoreContainer, resumeContainer } from './old-container.ts';
@@ -56,7 +56,8 @@ async function runStep(
     onProgress: (text) => scope.emit({ type: 'step-progress', node, text }),
   };
   const host = hostOf(scope, node.host);
-  const { dockerGid: socketGid } = observedOf(scope, node.host).facts;
+  // A builder that is no host of the plan was not observed, and has no proxy.
+  const socketGid = scope.observed.get(node.host)?.facts.dockerGid ?? 0;
   const switching = ({ service, instance, slot }: ProxyPlace): Switching => ({
     ...output,
     host,

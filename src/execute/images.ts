@@ -231,7 +231,7 @@ export function hostOf(scope: RunScope, name: string): Host {
   return host;
 }
 
-export function observedOf(scope: RunScope, name: string) {
+function observedOf(scope: RunScope, name: string) {
   const observed = scope.observed.get(name);
   if (observed === undefined) throw new Error(`host ${name} was not observed`);
   return observed;

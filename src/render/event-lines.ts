@@ -1,3 +1,4 @@
+import { isAftermath } from '../core/describe.ts';
 import type { CuEvent } from '../core/event.ts';
 import { hasEnded } from '../core/job.ts';
 import { clean, cleanLine } from './clean.ts';
@@ -40,7 +41,7 @@ export function createEventLines(theme: Theme, verbose: boolean): (event: CuEven
         return event.error.detail === undefined ? [failed, ...said] : [failed];
       }
       case 'step-skipped':
-        return [stepSkipped(event.node, event.why, theme)];
+        return isAftermath(event.node) ? [] : [stepSkipped(event.node, event.why, theme)];
       case 'hook-output':
         return [`hook | ${cleanLine(event.text)}`];
       case 'job-changed':

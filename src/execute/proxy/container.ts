@@ -56,7 +56,6 @@ async function createProxy(
       Mounts: [{ Type: 'volume', Source: PROXY_NAME, Target: PROXY_DIRECTORY }],
       // Of this form the engine makes the folder at every start, so also after a reboot.
       Binds: [`${PROXY_SOCKET_DIRECTORY}:${PROXY_SOCKET_DIRECTORY}`],
-      Ulimits: [{ Name: 'nofile', Soft: 65_536, Hard: 65_536 }],
       LogConfig: { Type: 'json-file', Config: { 'max-size': '40m', 'max-file': '4' } },
     },
   };

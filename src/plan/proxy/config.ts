@@ -45,7 +45,7 @@ function globalSection(socketGid: number, hardStopS: number): string {
   return `# Made by cu for all projects of this host: what is changed here by hand is overwritten.
 global
   log stdout format raw local0
-  maxconn 20000
+  fd-hard-limit 50000
   user haproxy
   group haproxy
   hard-stop-after ${hardStopS}s
