@@ -44,6 +44,10 @@ export function meter(host: Host): Meter {
         commands += 1;
         return count(() => host.run(argv, options));
       },
+      converse: (argv, signal) => {
+        commands += 1;
+        return count(() => host.converse(argv, signal));
+      },
       dial: (target, signal) => host.dial(target, signal),
       listen: (onConnection) => host.listen(onConnection),
       docker: () => docker,

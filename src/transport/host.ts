@@ -28,6 +28,11 @@ export interface Host extends AsyncDisposable {
   readonly description: string;
   /** Runs `argv` without a shell's interpretation; a non-zero exit is a result, not an error. */
   run(argv: readonly string[], options?: RunOptions): Promise<RunResult>;
+  /**
+   * Runs `argv` with its stdin held open, as one stream: what is written goes there, what is read is its stdout. It
+   * sees the end of its input as soon as the stream or the connection is gone.
+   */
+  converse(argv: readonly string[], signal: AbortSignal): Promise<Duplex>;
   /** Opens a byte stream from the host to a socket or port that the host can reach. */
   dial(target: DialTarget, signal?: AbortSignal): Promise<Duplex>;
   /** Listens on the host's loopback and hands each connection to `onConnection`; the port is the host's choice. */

@@ -1,8 +1,9 @@
+import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { Socket } from 'node:net';
 import { createHash } from 'node:crypto';
-import type { Duplex } from 'node:stream';
+import { Duplex } from 'node:stream';
 import { CuError } from '../core/error.ts';
 import type { HostTarget } from '../core/state.ts';
 import { createDocker } from './docker.ts';
@@ -37,11 +38,24 @@ export async function openLocal(
   return {
     ...described,
     run: (argv, runOptions = {}) => runLocal(argv, { ...runOptions, host: target.name }),
+    converse: converseLocal,
     dial: connectSocket,
     listen: listenLocal,
     docker: () => docker,
     [Symbol.asyncDispose]: async () => docker.close(),
   };
+}
+
+/** It ends with its input, which closes with cu itself, whatever ends cu. */
+async function converseLocal([file = '', ...args]: readonly string[], signal: AbortSignal): Promise<Duplex> {
+  signal.throwIfAborted();
+  const child = spawn(file, args, { detached: true, stdio: ['pipe', 'pipe', 'ignore'] });
+  child.on('error', () => child.stdout.destroy());
+  child.stdin.on('error', () => undefined);
+  const stream = Duplex.from({ readable: child.stdout, writable: child.stdin });
+  stream.on('error', () => undefined);
+  stream.on('close', () => child.stdin.destroy());
+  return stream;
 }
 
 /** Where the local engine listens; a DOCKER_HOST of ssh:// is an error that says to name the host instead. */

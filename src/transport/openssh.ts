@@ -46,6 +46,7 @@ export async function openOpenssh(
   return {
     ...described,
     run,
+    converse: (argv, signal) => mux.open(argv, signal),
     dial: (to, signal) => dial(to, { master, mux, sockets, run, described, signal }),
     listen: (onConnection) => listen(onConnection, { master, mux, described }),
     docker: () => docker,

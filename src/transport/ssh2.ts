@@ -44,6 +44,15 @@ export async function openSsh2(target: HostTarget, settings: SshSettings, option
   return {
     ...described,
     run,
+    converse: async (argv, signal) => {
+      try {
+        const channel = await sessions.exec(quote(argv), signal);
+        channel.stderr.resume();
+        return channel;
+      } catch (error) {
+        throw explain(error);
+      }
+    },
     dial: (to, signal) => dialThrough(connection, to, { described, signal }),
     listen: (onConnection) => listenThrough(connection, onConnection, described),
     docker: () => docker,

@@ -1,0 +1,135 @@
+import type { Duplex } from 'node:stream';
+import { z } from 'zod/mini';
+import { CuError } from '../core/error.ts';
+import { orAborted } from '../transport/abort.ts';
+import type { Host } from '../transport/host.ts';
+
+const ownerSchema = z.object({
+  user: z.string(),
+  machine: z.string(),
+  pid: z.number(),
+  command: z.string(),
+  commit: z.optional(z.string()),
+  startedAt: z.number(),
+});
+
+/** Who holds a lock, for whoever has to wait for it; `startedAt` in milliseconds since 1970. */
+export type LockOwner = z.output<typeof ownerSchema>;
+
+export interface HeldLock extends AsyncDisposable {
+  readonly host: string;
+  readonly lost: AbortSignal;
+}
+
+const ANSWER_MS = 15_000;
+const RELEASE_MS = 2000;
+const BEAT_MS = 10_000;
+
+/**
+ * POSIX sh, for dash and busybox. The lock is on an open file, so it is free the moment this ends: with its input, which
+ * the connection closes, or when no line came for a minute, as from a laptop that was shut or a network that was cut.
+ * Where fs.protected_regular is set, a file of another user in a sticky folder cannot be opened for creation: it is made
+ * once, writable for all, and only read afterwards; each owner is described in a file of its own.
+ */
+const SCRIPT = `
+dir=/run/lock; [ -d "$dir" ] && [ -w "$dir" ] || dir=/tmp
+file=$dir/$1.lock; own=$file.$(id -u).owner
+command -v flock >/dev/null 2>&1 || { echo no-flock; exit 0; }
+[ -e "$file" ] || (umask 0; set -C; : >"$file") 2>/dev/null
+[ -r "$file" ] || { echo "broken cannot read $file"; exit 1; }
+exec 9<"$file"
+if ! flock -n 9; then
+  newest=$(ls -t "$file".*.owner 2>/dev/null | head -n 1)
+  echo "refused $(cat "$newest" /dev/null 2>/dev/null)"; exit 0
+fi
+(umask 022; printf '%s\\n' "$2" >"$own") 2>/dev/null
+echo held
+while line=$(timeout 60 sh -c 'IFS= read -r line && echo "$line"') && [ "$line" = beat ]; do :; done
+rm -f "$own"`;
+
+export type Answer =
+  | { readonly type: 'held'; readonly lock: HeldLock }
+  | { readonly type: 'refused'; readonly owner: LockOwner | undefined }
+  | { readonly type: 'no-flock' };
+
+/** Takes the lock of one host, or says at once who has it. */
+export async function holdLock(
+  host: Host,
+  { name, owner, signal }: { readonly name: string; readonly owner: LockOwner; readonly signal: AbortSignal },
+): Promise<Answer> {
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]);
+  const stream = await host.converse(['sh', '-c', SCRIPT, 'sh', name, JSON.stringify(owner)], deadline);
+  stream.on('error', () => undefined);
+  try {
+    const line = await orAborted(firstLine(stream), deadline);
+    if (line === 'held') return { type: 'held', lock: keep(host.name, stream) };
+    stream.destroy();
+    if (line === 'no-flock') return { type: 'no-flock' };
+    if (line.startsWith('refused')) return { type: 'refused', owner: parseOwner(line.slice('refused '.length)) };
+    throw new CuError('STEP_FAILED', `the lock ${name} cannot be taken: ${line || 'no answer'}`, {
+      host: host.name,
+      hint: 'look at /run/lock (or /tmp) on the host: is it writable for everybody?',
+    });
+  } catch (error) {
+    stream.destroy();
+    if (signal.aborted || error instanceof CuError) throw error;
+    throw new CuError('TIMEOUT', `the host said nothing about the lock within ${ANSWER_MS / 1000} s`, {
+      host: host.name,
+      cause: error,
+    });
+  }
+}
+
+function firstLine(stream: Duplex): Promise<string> {
+  return new Promise((resolve) => {
+    let text = '';
+    stream.on('data', (chunk: Uint8Array | string) => {
+      text += String(chunk);
+      if (text.includes('\n')) resolve(text.split('\n')[0] ?? '');
+    });
+    stream.once('close', () => resolve(text.trim()));
+    stream.once('end', () => resolve(text.trim()));
+  });
+}
+
+function parseOwner(text: string): LockOwner | undefined {
+  try {
+    return ownerSchema.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Says every few seconds that its owner is still there. */
+function keep(host: string, stream: Duplex): HeldLock {
+  const lost = new AbortController();
+  const beat = setInterval(() => stream.writable && stream.write('beat\n'), BEAT_MS).unref();
+  let isReleased = false;
+  const ended = new Promise<void>((resolve) => {
+    const onEnd = (): void => {
+      clearInterval(beat);
+      resolve();
+      if (isReleased) return;
+      const hint = 'run the same command again: it goes on from where this one was';
+      lost.abort(
+        new CuError('CONNECTION_LOST', 'the lock of the host was lost, so nothing more is changed there', {
+          host,
+          hint,
+        }),
+      );
+    };
+    stream.once('close', onEnd);
+    stream.once('end', onEnd);
+  });
+  return {
+    host,
+    lost: lost.signal,
+    [Symbol.asyncDispose]: async () => {
+      isReleased = true;
+      clearInterval(beat);
+      if (stream.writable) stream.end('end\n');
+      await orAborted(ended, AbortSignal.timeout(RELEASE_MS)).catch(() => undefined);
+      stream.destroy();
+    },
+  };
+}
