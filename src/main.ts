@@ -121,6 +121,7 @@ function createContext({ output, choice, controller, options }: ContextParts): C
     cacheDir: path.join(env['XDG_CACHE_HOME'] ?? path.join(home, '.cache'), 'cu'),
     username: readUsername(),
     machine: os.hostname(),
+    pid: process.pid,
     env,
     packageRoot,
     now: Date.now,

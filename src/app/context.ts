@@ -10,6 +10,8 @@ export interface GlobalOptions {
   readonly parallel: number | undefined;
   readonly timeoutMs: number | undefined;
   readonly skipUnreachable: boolean;
+  /** How long to wait for somebody else's lock. */
+  readonly lockWaitMs: number | undefined;
   readonly verbose: boolean;
   /** stdout is for lines of JSON: what somebody else said cannot go there as it is. */
   readonly json: boolean;
@@ -46,6 +48,7 @@ export interface Context {
   readonly username: string;
   /** The name of this machine. */
   readonly machine: string;
+  readonly pid: number;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly packageRoot: string;
   readonly now: () => number;

@@ -54,8 +54,8 @@ export function assertNotHeld(
 }
 
 /** `prepareRunning` for a command that changes what runs. */
-export async function prepareUnheld(context: Context, targets: readonly string[]): Promise<Prepared> {
-  const prepared = await prepareReadable(context, targets);
+export async function prepareUnheld(context: Context, targets: readonly string[], command: string): Promise<Prepared> {
+  const prepared = await prepareReadable(context, targets, command);
   try {
     assertNotHeld(prepared.observed, prepared.desired);
     return prepared;
@@ -66,8 +66,8 @@ export async function prepareUnheld(context: Context, targets: readonly string[]
 }
 
 /** A hold in a state that `docker container prune` made unreadable still counts. */
-async function prepareReadable(context: Context, targets: readonly string[]): Promise<Prepared> {
-  const prepared = await prepareRunning(context, targets);
+async function prepareReadable(context: Context, targets: readonly string[], command?: string): Promise<Prepared> {
+  const prepared = await prepareRunning(context, targets, command);
   try {
     if (!(await repairState(context, prepared))) return prepared;
   } catch (error) {
@@ -75,7 +75,7 @@ async function prepareReadable(context: Context, targets: readonly string[]): Pr
     throw error;
   }
   await prepared[Symbol.asyncDispose]();
-  return prepareRunning(context, targets);
+  return prepareRunning(context, targets, command);
 }
 
 async function writeTo(

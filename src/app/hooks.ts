@@ -8,6 +8,7 @@ import type { ExecutionResult } from '../execute/execute.ts';
 import { createLineSplitter } from '../transport/lines.ts';
 import { runLocal } from '../transport/run-local.ts';
 import type { Context } from './context.ts';
+import { headCommit } from './head-commit.ts';
 import type { Prepared } from './prepare.ts';
 
 /** What a hook is told besides what the config says. */
@@ -25,7 +26,6 @@ export interface HookFacts {
 }
 
 const DEADLINE_MS = 300_000;
-const GIT_MS = 5000;
 const KEPT_LINES = 20;
 
 /**
@@ -58,7 +58,7 @@ export async function hookFacts(
     versions: Object.fromEntries(
       [...images].flatMap(([name, image]) => (image.type === 'build' ? [[name, image.version]] : [])),
     ),
-    commit: hasHooks ? await readCommit(context, desired.hooks.directory) : null,
+    commit: hasHooks ? ((await headCommit(context, desired.hooks.directory)) ?? null) : null,
     hosts: hostsOf(nodes),
     plan: nodes.map(({ id }) => id),
     outcome: null,
@@ -136,9 +136,4 @@ async function runHook(context: HookContext, { hooks, moment, command, stdin }: 
 
 function endOf({ exitCode, signal }: { readonly exitCode: number; readonly signal: string | undefined }): string {
   return signal === undefined ? `exited with code ${exitCode}` : `was ended by ${signal}`;
-}
-
-async function readCommit({ signal }: Context, cwd: string): Promise<string | null> {
-  const found = await runLocal(['git', 'rev-parse', 'HEAD'], { host: 'this machine', cwd, signal, timeoutMs: GIT_MS });
-  return found.exitCode === 0 ? found.stdout.trim() : null;
 }

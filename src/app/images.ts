@@ -9,6 +9,7 @@ import { parseImages } from '../observe/parse.ts';
 import { imageOnHost } from '../plan/images.ts';
 import type { WantedImage } from '../plan/input.ts';
 import { PROXY_IMAGE } from '../plan/proxy/nodes.ts';
+import type { ReleaseImage } from '../core/release.ts';
 import type { Context } from './context.ts';
 import type { Session } from './session.ts';
 
@@ -17,6 +18,10 @@ export interface ImageOptions {
   readonly version: string | undefined;
   readonly noBuild: boolean;
   readonly rebuild: boolean;
+  /** The images of a release: nothing is built, and these bytes are wanted. */
+  readonly pinned?: Readonly<Record<string, ReleaseImage>>;
+  /** Further hosts that may have them. */
+  readonly holders?: readonly ObservedHost[];
   /** Only what the builder has counts: no host was looked at. */
   readonly isBuild?: boolean;
   /** Only what the hosts have counts: no builder is looked at. */
@@ -60,7 +65,9 @@ export async function wantImages(
   const used = new Set([...at.instances.map((instance) => instance.image), PROXY_IMAGE]);
   for (const source of at.desired.images) {
     if (!used.has(source.name)) continue;
-    if (source.type === 'ref') wanted.set(source.name, { type: 'ref', source });
+    const pin = options.pinned?.[source.name];
+    if (source.type === 'ref')
+      wanted.set(source.name, { type: 'ref', source, ...(pin?.type === 'ref' ? { ids: pin.ids } : {}) });
     else wanted.set(source.name, await wantBuilt(context, source, at, options));
   }
   return wanted;
@@ -72,7 +79,8 @@ async function wantBuilt(
   at: Parameters<typeof wantImages>[1],
   options: ImageOptions,
 ): Promise<WantedImage> {
-  const holders = [...at.observed];
+  const holders = [...at.observed, ...(options.holders ?? [])];
+  const pin = options.pinned?.[source.name];
   const users = at.observed.filter((host) =>
     at.instances.some((instance) => instance.image === source.name && instance.host === host.name),
   );
@@ -86,7 +94,8 @@ async function wantBuilt(
   });
   const builder = source.on === 'local' ? at.session.localName : source.on;
   let digest = inputs?.digest ?? '';
-  if (options.version !== undefined) {
+  if (pin?.type === 'build') digest = pin.inputs;
+  else if (options.version !== undefined) {
     const named =
       findVersion(holders, source, options.version) ??
       findVersion([await readBuilder(context, builder, at)], source, options.version);
@@ -109,6 +118,7 @@ async function wantBuilt(
   const holder = options.rebuild ? undefined : holders.find((host) => imageOnHost(host, probe) !== undefined);
   const held = holder === undefined ? undefined : imageOnHost(holder, probe);
   if (held !== undefined) return make(digest, versionIn(held), originOf(holder?.name, held));
+  if (pin !== undefined) throw goneVersion(source, pin);
   if (options.noBuild) {
     throw new CuError(
       'STEP_FAILED',
@@ -165,6 +175,13 @@ function findVersion(
       (image) =>
         image.labels[LABELS.version] === version && image.tags.some((tag) => tag.startsWith(`${source.repository}:`)),
     );
+}
+
+function goneVersion(source: BuildSource, pin: ReleaseImage): CuError {
+  const version = pin.type === 'build' ? pin.version : pin.reference;
+  return new CuError('STEP_FAILED', `no host has version ${version} of image ${source.name} any more`, {
+    hint: 'check out its commit (`cu history`) and run `cu deploy`; `keep` of an image says how many versions stay',
+  });
 }
 
 function versionIn(image: ObservedImage | undefined): string {

@@ -20,7 +20,7 @@ export async function lifecycle(
   verb: LifecycleVerb,
   targets: readonly string[],
 ): Promise<LifecycleResult> {
-  await using prepared = await prepareUnheld(context, targets);
+  await using prepared = await prepareUnheld(context, targets, verb);
   const { plan, problems } = planLifecycle(verb, prepared.input);
   if (problems.length > 0) throw new CuErrors(problems);
   context.emit({ type: 'plan-ready', plan });

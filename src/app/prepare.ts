@@ -3,78 +3,75 @@ import { hmacSha256, sha256, stableHash } from '../config/hash.ts';
 import type { Plan, PlanNode } from '../core/action.ts';
 import { CuErrors } from '../core/error.ts';
 import type { CuError } from '../core/error.ts';
+import type { Release } from '../core/release.ts';
 import { Secret } from '../core/secret.ts';
-import type { Desired, InstanceSpec, ObservedHost } from '../core/state.ts';
+import type { InstanceSpec, ObservedHost } from '../core/state.ts';
 import type { BuildInputs } from '../build/inputs.ts';
+import type { Locks } from '../execute/lock.ts';
 import type { PlanInput, WantedImage } from '../plan/input.ts';
 import { plan } from '../plan/plan.ts';
 import { selectInstances } from '../plan/targets.ts';
+import { readCertificates } from './certificates.ts';
 import type { Context } from './context.ts';
+import { observeForgotten } from './forgotten.ts';
 import { readInputs, wantImages } from './images.ts';
 import type { ImageOptions } from './images.ts';
-import { readCertificates } from './certificates.ts';
+import { takeLocks } from './locks.ts';
 import { maskBroker } from './mask-broker.ts';
 import { openProject } from './project.ts';
+import type { Project } from './project.ts';
 import { hostsFor, observeAll, openSession } from './session.ts';
 import type { Session } from './session.ts';
 
 /** How this run rolls out, beyond what the config says. */
 type RolloutChoices = Pick<PlanInput, 'pauseMs' | 'isDetached'>;
 
+export interface PrepareOptions extends ImageOptions, Partial<RolloutChoices> {
+  /** What is run, for whoever finds the locks taken. Without it nothing is locked, because nothing is to change. */
+  readonly command?: string;
+  /** What is open already, such as the project as an earlier release had it. */
+  readonly opened?: Opened;
+}
+
+/** A project, the connections to its hosts, and their locks where something is to change. */
+export interface Opened extends AsyncDisposable {
+  readonly project: Project;
+  readonly session: Session;
+  readonly locks: Locks | undefined;
+}
+
 /** Everything that stands between a command line and its plan. */
-export interface Prepared extends AsyncDisposable {
-  readonly desired: Desired;
+export interface Prepared extends AsyncDisposable, Pick<Project, 'desired' | 'environment' | 'secrets'> {
   readonly instances: readonly InstanceSpec[];
   readonly session: Session;
+  readonly locks: Locks | undefined;
   readonly observed: readonly ObservedHost[];
   readonly unreachable: readonly CuError[];
   readonly images: ReadonlyMap<string, WantedImage>;
   readonly inputs: ReadonlyMap<string, BuildInputs>;
   readonly input: PlanInput;
+  /** Hosts of an earlier deploy that the config no longer has, and that may still run something. */
+  readonly forgotten: Release['hosts'];
 }
 
-/** Load, resolve, observe: read-only, up to the input of a plan. Targets are checked before any connection. */
-export async function prepare(
-  context: Context,
-  targets: readonly string[],
-  options: ImageOptions & Partial<RolloutChoices>,
-): Promise<Prepared> {
-  const { desired } = await openProject(context);
-  const instances = selectInstances(desired, targets);
-  const session = openSession(context, desired);
+/** Opens the project, and with a command takes the lock of every host that the targets concern. */
+export async function open(context: Context, targets: readonly string[], command: string | undefined): Promise<Opened> {
+  const project = await openProject(context);
+  // Unknown targets are refused before any connection.
+  const instances = selectInstances(project.desired, targets);
+  const session = openSession(context, project.desired);
   try {
-    context.emit({ type: 'phase', text: 'looking at the hosts' });
-    const [certificates, inputs, snapshot] = await Promise.all([
-      readCertificates(instances),
-      options.version === undefined ? readInputs(context, desired, instances) : new Map<string, BuildInputs>(),
-      observeAll(context, session, desired, hostsFor(desired, instances, { isWhole: targets.length === 0 })),
-    ]);
-    const images = await wantImages(
-      context,
-      { session, desired, instances, observed: snapshot.observed, inputs },
-      options,
-    );
-    const isWhole = targets.length === 0;
-    const input = planInput(context, {
-      desired,
-      instances,
-      isWhole,
-      hosts: snapshot.observed,
-      images,
-      rebuild: options.rebuild,
-      pauseMs: options.pauseMs ?? 0,
-      isDetached: options.isDetached ?? false,
-      certificates,
-    });
+    const { used } = hostsFor(project.desired, instances, { isWhole: targets.length === 0 });
+    const locks =
+      command === undefined ? undefined : await takeLocks(context, { project, session, hosts: used, command });
     return {
-      desired,
-      instances,
+      project,
       session,
-      ...snapshot,
-      images,
-      inputs,
-      input,
-      [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
+      locks,
+      [Symbol.asyncDispose]: async () => {
+        await locks?.[Symbol.asyncDispose]();
+        await session[Symbol.asyncDispose]();
+      },
     };
   } catch (error) {
     await session[Symbol.asyncDispose]();
@@ -82,18 +79,72 @@ export async function prepare(
   }
 }
 
-/** The same for commands about what runs already: nothing is digested, nothing is built, images stay what they are. */
-export async function prepareRunning(context: Context, targets: readonly string[]): Promise<Prepared> {
-  const { desired } = await openProject(context);
-  const instances = selectInstances(desired, targets);
-  const session = openSession(context, desired);
+/** Load, resolve, lock, observe: up to the input of a plan. Nothing on a host is changed. */
+export async function prepare(
+  context: Context,
+  targets: readonly string[],
+  options: PrepareOptions,
+): Promise<Prepared> {
+  context.emit({ type: 'phase', text: 'looking at the hosts' });
+  const opened = options.opened ?? (await open(context, targets, options.command));
+  const { project, session } = opened;
+  const { desired } = project;
+  const isWhole = targets.length === 0;
   try {
-    const snapshot = await observeAll(
-      context,
-      session,
+    const instances = selectInstances(desired, targets);
+    const isPinned = options.version !== undefined || options.pinned !== undefined;
+    const [certificates, inputs, snapshot] = await Promise.all([
+      readCertificates(instances),
+      isPinned ? new Map<string, BuildInputs>() : readInputs(context, desired, instances),
+      observeAll(context, session, desired, hostsFor(desired, instances, { isWhole })),
+    ]);
+    const at = { session, desired, instances, observed: snapshot.observed, inputs };
+    const [images, forgotten] = await Promise.all([
+      wantImages(context, at, options),
+      isWhole ? observeForgotten(context, session, { desired, observed: snapshot.observed }) : [],
+    ]);
+    const observed = [...snapshot.observed, ...forgotten.flatMap((each) => each.observed ?? [])];
+    const input = planInput(context, {
       desired,
-      hostsFor(desired, instances, { isWhole: targets.length === 0 }),
-    );
+      instances,
+      isWhole,
+      hosts: observed,
+      images,
+      rebuild: options.rebuild,
+      pauseMs: options.pauseMs ?? 0,
+      isDetached: options.isDetached ?? false,
+      certificates,
+    });
+    return {
+      ...opened,
+      ...project,
+      instances,
+      observed,
+      unreachable: snapshot.unreachable,
+      images,
+      inputs,
+      input,
+      forgotten: forgotten.map(({ host }) => host),
+    };
+  } catch (error) {
+    await opened[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** The same for commands about what runs already: nothing is digested, nothing is built, images stay what they are. */
+export async function prepareRunning(
+  context: Context,
+  targets: readonly string[],
+  command?: string,
+): Promise<Prepared> {
+  const opened = await open(context, targets, command);
+  const { project, session } = opened;
+  const { desired } = project;
+  const isWhole = targets.length === 0;
+  try {
+    const instances = selectInstances(desired, targets);
+    const snapshot = await observeAll(context, session, desired, hostsFor(desired, instances, { isWhole }));
     const images = new Map<string, WantedImage>(
       desired.images.map((source) => [
         source.name,
@@ -102,26 +153,11 @@ export async function prepareRunning(context: Context, targets: readonly string[
           : { type: 'build', source, inputs: '', version: '', origin: undefined },
       ]),
     );
-    const input = planInput(context, {
-      desired,
-      instances,
-      isWhole: targets.length === 0,
-      hosts: snapshot.observed,
-      images,
-      rebuild: false,
-    });
-    return {
-      desired,
-      instances,
-      session,
-      ...snapshot,
-      images,
-      inputs: new Map(),
-      input,
-      [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
-    };
+    const parts = { desired, instances, isWhole, hosts: snapshot.observed, images, rebuild: false };
+    const input = planInput(context, parts);
+    return { ...opened, ...project, instances, ...snapshot, images, inputs: new Map(), input, forgotten: [] };
   } catch (error) {
-    await session[Symbol.asyncDispose]();
+    await opened[Symbol.asyncDispose]();
     throw error;
   }
 }

@@ -13,7 +13,7 @@ export interface PurgeResult {
 
 /** Lists what would be freed; removes just that list, and only with `--yes`. */
 export async function purge(context: Context, what: readonly ('containers' | 'images')[]): Promise<PurgeResult> {
-  await using prepared = await prepareRunning(context, []);
+  await using prepared = await prepareRunning(context, [], context.options.yes ? 'purge' : undefined);
   const { desired, observed } = prepared;
   const candidates = observed.flatMap((host) => [
     ...(what.includes('containers') ? purgeContainers(desired, host) : []),

@@ -4,7 +4,8 @@ import type { EnvironmentConfig } from '../config/parse.ts';
 import type { Plan } from '../core/action.ts';
 import type { CuError } from '../core/error.ts';
 import { releaseId, releaseSteps } from '../core/release.ts';
-import type { Release, ReleaseHost, ReleaseImage, ReleaseKind } from '../core/release.ts';
+import type { Release, ReleaseImage, ReleaseKind } from '../core/release.ts';
+import type { KnownHost } from '../core/state.ts';
 import type { Secret } from '../core/secret.ts';
 import type { Desired, HostTarget, ObservedHost } from '../core/state.ts';
 import { packDocument, unpackDocument } from '../history/document.ts';
@@ -78,7 +79,7 @@ function releaseImage(wanted: WantedImage, observed: readonly ObservedHost[]): R
   return { type: 'ref', reference: wanted.source.reference, ids: Object.fromEntries(ids) };
 }
 
-function releaseHost(target: HostTarget): ReleaseHost {
+function releaseHost(target: HostTarget): KnownHost {
   const { name, connection, address, user, port, identity, proxyJump, client, dockerSocket } = target;
   return { name, connection, address, user, port, identity, proxyJump, client, dockerSocket };
 }

@@ -14,7 +14,7 @@ export interface RemoveResult {
 
 /** Takes the environment off its hosts; asks first, and once more in words where data would go. */
 export async function remove(context: Context, options: { readonly volumes: boolean }): Promise<RemoveResult> {
-  await using prepared = await prepareUnheld(context, []);
+  await using prepared = await prepareUnheld(context, [], 'remove');
   const { desired, observed } = prepared;
   const plan = planRemove(desired, observed, options);
   context.emit({ type: 'plan-ready', plan });

@@ -26,7 +26,8 @@ interface RunOptions {
   readonly onFailure?: FailurePolicy;
 }
 
-type Scene = Pick<Prepared, 'desired' | 'session' | 'observed' | 'images' | 'inputs'>;
+type Scene = Pick<Prepared, 'desired' | 'session' | 'observed' | 'images' | 'inputs'> &
+  Partial<Pick<Prepared, 'locks'>>;
 
 /** Executes a plan over the connections that are open already, and puts back every host when it fails and is to. */
 export async function runPlan(
@@ -38,7 +39,10 @@ export async function runPlan(
   await using runner = openRunner(context, prepared, { rebuild, pull });
   const walk = (steps: Plan, policy: FailurePolicy): Promise<ExecutionResult> =>
     execute(steps, {
-      run: runner.run,
+      run: (node, signal) => {
+        const lost = prepared.locks?.lostOn(node.host);
+        return runner.run(node, lost === undefined ? signal : AbortSignal.any([signal, lost]));
+      },
       emit: context.emit,
       now: context.now,
       signal: context.signal,

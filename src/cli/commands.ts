@@ -45,6 +45,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/deploy.ts')).deploy,
   },
   {
+    name: 'rollback',
+    summary: 'go back to the last healthy release, or to a version',
+    load: async () => (await import('./commands/rollback.ts')).rollback,
+  },
+  {
+    name: 'promote',
+    summary: 'give the version that runs in one environment to another',
+    load: async () => (await import('./commands/promote.ts')).promote,
+  },
+  {
     name: 'status',
     summary: 'show what runs where, and drift',
     load: async () => (await import('./commands/status.ts')).status,

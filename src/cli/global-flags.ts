@@ -13,6 +13,7 @@ export const GLOBAL_FLAGS = {
   parallel: { type: 'number', value: 'N', summary: 'hosts worked on at once' },
   timeout: { type: 'duration', value: 'T', summary: 'longest time one step may take, such as 5m' },
   skipUnreachable: { type: 'boolean', summary: 'leave out hosts that do not answer' },
+  lockWait: { type: 'duration', value: 'T', summary: 'wait so long for whoever deploys right now, such as 5m' },
   logFile: { type: 'text', value: 'FILE', summary: 'append everything that happens to FILE, as JSON' },
 } as const satisfies FlagSpecs;
 
@@ -34,6 +35,7 @@ export function toGlobalOptions(raw: RawFlags, env: Readonly<Record<string, stri
     parallel: flags.parallel,
     timeoutMs: flags.timeout,
     skipUnreachable: flags.skipUnreachable,
+    lockWaitMs: flags.lockWait,
     verbose: flags.verbose,
     json: flags.json,
   };

@@ -1,6 +1,7 @@
 import type { Secret } from '../core/secret.ts';
 import type { BatchSize } from '../core/rollout.ts';
-import type { Health, HealthProbe, InstanceSpec, MountSpec, UserChoice } from '../core/state.ts';
+import type { Health, HealthProbe } from '../core/health.ts';
+import type { InstanceSpec, MountSpec, UserChoice } from '../core/state.ts';
 import type { Traits } from '../kinds/kind.ts';
 import { DEFAULT_TIMEOUT_MS, type HealthSettings } from '../kinds/service.ts';
 import type { EnvironmentConfig } from './parse.ts';

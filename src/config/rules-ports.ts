@@ -21,7 +21,9 @@ export function portClashes(before: Subject, subject: Subject): readonly Complai
   for (const placement of subject.placements) {
     for (const [index, port] of placement.settings.ports.entries()) {
       const earlier = sameMachine(before, subject, placement.host) ? taken.get(keyOf(placement.host, port)) : undefined;
-      const clash = earlier?.find((other) => overlaps(other.port, port));
+      const clash = earlier?.find(
+        (other) => overlaps(other.port, port) && !canShare(placement, other.holder, isWithin),
+      );
       const path = [...settingPath(subject.config, placement, 'ports'), index];
       // Ten replicas are one mistake, not nine.
       if (clash !== undefined && !seen.has(path.join('\0'))) {
@@ -32,6 +34,24 @@ export function portClashes(before: Subject, subject: Subject): readonly Complai
     if (isWithin) remember(placement);
   }
   return complaints;
+}
+
+/** Behind the proxy of a host a port leads to as many services as have names or paths of their own. */
+function canShare(one: Placement, other: Placement, isWithin: boolean): boolean {
+  if (!isBehindProxy(one) || !isBehindProxy(other)) return false;
+  if (isWithin && one.service === other.service) return true;
+  const taken = new Set(wishesOf(other));
+  return !wishesOf(one).some((wish) => taken.has(wish));
+}
+
+function isBehindProxy({ kind, settings, traits }: Placement): boolean {
+  const strategy = settings.rollout?.strategy ?? traits.rollout;
+  return kind === 'webserver' && strategy === 'proxy' && !['host', 'none'].includes(settings.network);
+}
+
+function wishesOf({ traits }: Placement): readonly string[] {
+  const any = (list: readonly string[] = []): readonly string[] => (list.length === 0 ? [''] : list);
+  return any(traits.route?.hosts).flatMap((host) => any(traits.route?.paths).map((path) => `${host} ${path}`));
 }
 
 interface Clash {

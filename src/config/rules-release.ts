@@ -1,12 +1,11 @@
 import type { InstanceSpec } from '../core/state.ts';
 import { didYouMean } from './issues.ts';
-import { settingPath } from './placements.ts';
 import type { Complaint } from './problem.ts';
 import { show } from './problem.ts';
 import type { Rule, Subject } from './rule.ts';
 import { own, type Config } from './schema.ts';
 
-export const RELEASE_RULES: readonly Rule[] = [tasksHaveService, taskNamesAreFree, routesDiffer];
+export const RELEASE_RULES: readonly Rule[] = [tasksHaveService, taskNamesAreFree];
 
 /** The service whose settings a task has that names none: the first webserver, else worker, else one that is built. */
 export function defaultTaskService(
@@ -48,29 +47,4 @@ function taskNamesAreFree({ config }: Subject): readonly Complaint[] {
   if (config.tasks.beforeSwitch.length === 0 || own(config.services, 'task') === undefined) return [];
   const message = 'beside `tasks`, no service can be called "task": their containers would have the same names';
   return [{ path: ['services', 'task'], message, hint: 'rename the service', isKey: true }];
-}
-
-/** A name and path of a port lead to one service. */
-function routesDiffer({ config, placements }: Subject): readonly Complaint[] {
-  const owners = new Map<string, string>();
-  const told = new Set<string>();
-  return placements.flatMap((placement): readonly Complaint[] => {
-    const { route } = placement.traits;
-    if (route === undefined) return [];
-    const { service } = placement;
-    const names = orAll(route.hosts, '*').flatMap((name) => orAll(route.paths, '/').map((path) => name + path));
-    const wishes = placement.settings.ports.flatMap(({ bind, port }) =>
-      names.map((name) => `${name} at ${bind}:${port} of ${placement.host}`),
-    );
-    const taken = wishes.find((wish) => (owners.get(wish) ?? service) !== service);
-    for (const wish of wishes) if (!owners.has(wish)) owners.set(wish, service);
-    if (taken === undefined || told.has(service)) return [];
-    told.add(service);
-    const message = `${taken} leads to ${owners.get(taken) ?? ''} already`;
-    return [{ path: settingPath(config, placement, 'route'), message, hint: 'give one of them another host or path' }];
-  });
-}
-
-function orAll(list: readonly string[], all: string): readonly string[] {
-  return list.length === 0 ? [all] : list;
 }

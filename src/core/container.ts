@@ -1,6 +1,6 @@
 import type { Slot } from './proxy.ts';
 import type { Secret } from './secret.ts';
-import type { Health } from './state.ts';
+import type { Health } from './health.ts';
 
 export type FileContent = readonly (string | Secret)[];
 

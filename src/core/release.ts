@@ -1,5 +1,5 @@
 import type { Plan } from './action.ts';
-import type { HostTarget } from './state.ts';
+import type { KnownHost } from './state.ts';
 
 export type ReleaseKind = 'deploy' | 'rollback' | 'promote';
 
@@ -9,12 +9,6 @@ export type ReleaseOutcome = 'done' | 'failed' | 'rolled-back' | 'interrupted';
 export type ReleaseImage =
   | { readonly type: 'build'; readonly version: string; readonly inputs: string; readonly repository: string }
   | { readonly type: 'ref'; readonly reference: string; readonly ids: Readonly<Record<string, string>> };
-
-/** Enough to find a host again that has left the config; of an identity only its path. */
-export type ReleaseHost = Pick<
-  HostTarget,
-  'name' | 'connection' | 'address' | 'user' | 'port' | 'identity' | 'proxyJump' | 'client' | 'dockerSocket'
->;
 
 /** One deploy of an environment, as its hosts remember it. It never holds the value of a secret. */
 export interface Release {
@@ -40,7 +34,7 @@ export interface Release {
   /** By the key under `images`. */
   readonly images: Readonly<Record<string, ReleaseImage>>;
   readonly steps: readonly string[];
-  readonly hosts: readonly ReleaseHost[];
+  readonly hosts: readonly KnownHost[];
   /** The config document of the environment, packed by `history/document.ts`: names of secrets, never values. */
   readonly config: string;
   /** The release that a rollback went back to. */

@@ -1,3 +1,4 @@
+import type { Health } from './health.ts';
 import type { ObservedProxy } from './proxy.ts';
 import type { BatchSize, FailurePolicy, HookSpecs, RouteSpec, TaskSpec } from './rollout.ts';
 import type { Secret } from './secret.ts';
@@ -19,6 +20,12 @@ export interface HostTarget {
   readonly client: 'auto' | 'ssh2' | 'openssh';
   readonly dockerSocket: string | undefined;
 }
+
+/** Enough to find a host again that has left the config; of an identity only its path. */
+export type KnownHost = Pick<
+  HostTarget,
+  'name' | 'connection' | 'address' | 'user' | 'port' | 'identity' | 'proxyJump' | 'client' | 'dockerSocket'
+>;
 
 export interface BuildSource {
   readonly type: 'build';
@@ -74,27 +81,6 @@ export interface PortSpec {
 export type MemoryAmount =
   | { readonly type: 'bytes'; readonly bytes: number }
   | { readonly type: 'share'; readonly share: number };
-
-interface HealthTiming {
-  readonly intervalMs: number;
-  /** How long all of it may take, from the start of the container. */
-  readonly timeoutMs: number;
-  /** Failures in a row, after `startPeriodMs`, that end the wait early. */
-  readonly retries: number;
-  readonly startPeriodMs: number;
-  /** How long the container must stay up once healthy. */
-  readonly stableMs: number;
-}
-
-export type HealthProbe =
-  | { readonly type: 'http'; readonly path: string; readonly port: number; readonly status: number | undefined }
-  | { readonly type: 'tcp'; readonly port: number }
-  | { readonly type: 'redis'; readonly port: number }
-  | { readonly type: 'command'; readonly command: readonly string[] }
-  | { readonly type: 'engine' }
-  | { readonly type: 'none' };
-
-export type Health = HealthProbe & HealthTiming;
 
 /**
  * Whom a container logs in to the broker as. `web` and `worker` reach what begins with `cu:PROJECT:ENV:` alone, as all
@@ -266,6 +252,8 @@ export interface HostState {
   readonly specKey: Secret;
   readonly brokerPassword: Secret | undefined;
   readonly hold: Hold | undefined;
+  /** All hosts of the environment when it was last deployed as a whole. */
+  readonly hosts: readonly KnownHost[];
 }
 
 export interface ObservedHost {

@@ -32,19 +32,23 @@ const BEAT_MS = 10_000;
  * once, writable for all, and only read afterwards; each owner is described in a file of its own.
  */
 const SCRIPT = `
-dir=/run/lock; [ -d "$dir" ] && [ -w "$dir" ] || dir=/tmp
+# By its mode, not by whether this user may write there: root and others have to choose the same folder.
+case $(ls -ld /run/lock/ 2>/dev/null) in d???????w*) dir=/run/lock ;; *) dir=/tmp ;; esac
 file=$dir/$1.lock; own=$file.$(id -u).owner
 command -v flock >/dev/null 2>&1 || { echo no-flock; exit 0; }
 [ -e "$file" ] || (umask 0; set -C; : >"$file") 2>/dev/null
 [ -r "$file" ] || { echo "broken cannot read $file"; exit 1; }
 exec 9<"$file"
-if ! flock -n 9; then
+flock -n -E 75 9; code=$?
+if [ "$code" = 75 ]; then
   newest=$(ls -t "$file".*.owner 2>/dev/null | head -n 1)
   echo "refused $(cat "$newest" /dev/null 2>/dev/null)"; exit 0
 fi
-(umask 022; printf '%s\\n' "$2" >"$own") 2>/dev/null
+[ "$code" = 0 ] || { echo "broken flock exits with $code"; exit 1; }
+# By a rename, which follows no link that somebody else put there; and no child keeps the lock by its descriptor.
+new=$(umask 022; mktemp "$dir/cu.XXXXXX") && chmod 644 "$new" && printf '%s\\n' "$2" >"$new" && mv -f "$new" "$own"
 echo held
-while line=$(timeout 60 sh -c 'IFS= read -r line && echo "$line"') && [ "$line" = beat ]; do :; done
+while line=$(timeout 60 sh -c 'IFS= read -r line && echo "$line"' 9<&-) && [ "$line" = beat ]; do :; done
 rm -f "$own"`;
 
 export type Answer =

@@ -28,6 +28,9 @@ export interface Locks extends AsyncDisposable {
 
 const POLL_MS = 500;
 
+/** Two that begin at once may refuse each other for a moment, until one has all: not yet a reason to give up. */
+const LEAST_ROUNDS = 4;
+
 /**
  * One lock on every host, all or none, and none ever bypassed by a choice of targets. First all are tried at once, which
  * costs one round trip; where that fails they are taken one after the other in the order of their names, so that of
@@ -37,19 +40,35 @@ export async function acquireLocks(hosts: readonly Host[], options: LockOptions)
   const sorted = hosts.toSorted((one, other) => (one.name < other.name ? -1 : 1));
   const startedAt = options.now();
   let told = '';
+  const warned = new Set<string>();
+  const once: LockOptions = {
+    ...options,
+    onWarning: (host, text) => {
+      if (!warned.has(host)) options.onWarning(host, text);
+      warned.add(host);
+    },
+  };
   for (let round = 0; ; round += 1) {
-    const taken = round === 0 ? await takeAll(sorted, options) : await takeInOrder(sorted, options);
+    const taken = round === 0 ? await takeAll(sorted, once) : await takeInOrder(sorted, once);
     if (taken.refusal === undefined) return locksOf(taken.held);
     await release(taken.held);
     const text = refusalText(taken.refusal, options);
-    if (round > 0 && options.now() - startedAt >= options.waitMs) {
+    if (round >= LEAST_ROUNDS && options.now() - startedAt >= options.waitMs) {
       throw new CuError('LOCK_HELD', text, {
         host: taken.refusal.host,
         hint: options.waitMs === 0 ? 'wait for it with --lock-wait 5m' : 'it took longer than --lock-wait',
       });
     }
-    if (round > 0 && text !== told) options.onWaiting((told = text));
-    if (round > 0) await sleep(POLL_MS * (0.5 + Math.random()), undefined, { signal: options.signal });
+    if (round >= LEAST_ROUNDS && text !== told) options.onWaiting((told = text));
+    await pause(round < LEAST_ROUNDS ? POLL_MS / 4 : POLL_MS, options.signal);
+  }
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await sleep(ms * (0.5 + Math.random()), undefined, { signal });
+  } catch (error) {
+    throw new CuError('CANCELLED', 'interrupted while waiting for a lock; nothing was changed', { cause: error });
   }
 }
 
@@ -105,6 +124,8 @@ async function take(host: Host, { name, owner, signal, onWarning }: LockOptions)
     case 'held':
       return { type: 'held', lock: answer.lock };
     case 'refused':
+      // One machine under two names: the lock is ours already.
+      if (JSON.stringify(answer.owner) === JSON.stringify(owner)) return { type: 'none' };
       return { type: 'refused', host: host.name, owner: answer.owner };
     case 'no-flock':
       onWarning(host.name, 'there is no `flock`: two deploys at once are not kept apart there');

@@ -2,7 +2,7 @@ import { request } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { CuError } from '../core/error.ts';
 import type { Secret } from '../core/secret.ts';
-import type { Health } from '../core/state.ts';
+import type { Health } from '../core/health.ts';
 import type { InspectedContainer } from '../observe/parse.ts';
 import { orAborted } from '../transport/abort.ts';
 import { asSocket } from '../transport/docker.ts';

@@ -1,4 +1,4 @@
-import type { HealthProbe } from '../core/state.ts';
+import type { HealthProbe } from '../core/health.ts';
 
 /** Of a file that is written every second or two while all goes well. */
 const OLDEST_SECONDS = 20;

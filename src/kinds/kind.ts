@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { RouteSpec } from '../core/rollout.ts';
-import type { BrokerUser, FileSpec, HealthProbe, MountSpec, RolloutStrategy } from '../core/state.ts';
+import type { HealthProbe } from '../core/health.ts';
+import type { BrokerUser, FileSpec, MountSpec, RolloutStrategy } from '../core/state.ts';
 import { hostName, instanceName, strict } from './fields.ts';
 import { serviceShape, type ServiceSettings } from './service.ts';
 

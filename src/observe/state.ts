@@ -59,7 +59,38 @@ export function parseState(files: ReadonlyMap<string, string>): HostState | unde
     specKey: new Secret('spec-key', specKey),
     brokerPassword: password === undefined ? undefined : new Secret('broker-password', password),
     hold: parseHold(files.get('hold') ?? ''),
+    hosts: parseHosts(files.get('hosts')),
   };
+}
+
+const optionalText = z.optional(z.string());
+const hostsSchema = z.array(
+  z.object({
+    name: z.string(),
+    connection: z.enum(['ssh', 'local']),
+    address: z.string(),
+    user: optionalText,
+    port: z.optional(z.number()),
+    identity: optionalText,
+    proxyJump: z.array(z.string()),
+    client: z.enum(['auto', 'ssh2', 'openssh']),
+    dockerSocket: optionalText,
+  }),
+);
+
+/** What cannot be read is written anew by the next deploy. */
+function parseHosts(text: string | undefined): HostState['hosts'] {
+  try {
+    return hostsSchema.parse(JSON.parse(text ?? '[]')).map((host) => ({
+      ...host,
+      user: host.user,
+      port: host.port,
+      identity: host.identity,
+      dockerSocket: host.dockerSocket,
+    }));
+  } catch {
+    return [];
+  }
 }
 
 /** An empty file is no hold, because the archive API cannot take a file away. */

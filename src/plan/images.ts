@@ -6,7 +6,13 @@ import { PROXY_IMAGE } from './proxy/nodes.ts';
 import { isProxied } from './proxy/routes.ts';
 
 /** The newest image on a host that is the wanted one: by input digest when cu built it, else by reference. */
-export function imageOnHost(host: Pick<ObservedHost, 'images'>, wanted: WantedImage): ObservedImage | undefined {
+export function imageOnHost(
+  host: Pick<ObservedHost, 'images'> & Partial<Pick<ObservedHost, 'name'>>,
+  wanted: WantedImage,
+): ObservedImage | undefined {
+  const id = wanted.type === 'ref' ? wanted.ids?.[host.name ?? ''] : undefined;
+  const pinned = id === undefined ? undefined : host.images.find((image) => image.id === id);
+  if (pinned !== undefined) return pinned;
   const found = host.images.filter((image) => isWanted(image, wanted));
   return found.toSorted((a, b) => b.createdAt - a.createdAt || a.id.localeCompare(b.id))[0];
 }

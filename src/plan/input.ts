@@ -16,7 +16,12 @@ export type WantedImage =
         | { readonly host: string; readonly isBuilt: true; readonly imageId: string }
         | undefined;
     }
-  | { readonly type: 'ref'; readonly source: RefSource };
+  | {
+      readonly type: 'ref';
+      readonly source: RefSource;
+      /** By host: which bytes the reference stood for in the release that is gone back to. */
+      readonly ids?: Readonly<Record<string, string>>;
+    };
 
 /** Digests are handed in, so that planning needs no crypto of its own. */
 export interface Hashing {

@@ -49,48 +49,37 @@ interface Undo {
 }
 
 function undoOf({ action }: PlanNode): Undo | undefined {
-  switch (action.type) {
-    case 'replace-container': {
-      const { spec, oldId, strategy } = action;
-      return {
-        name: spec.name,
-        cause: 'back to what ran before',
-        action: { type: 'restore-container', spec, oldId, strategy },
-      };
-    }
-    case 'create-container': {
-      const { name, drainMs } = action.spec;
-      return { name, cause: 'was not there before', action: { type: 'remove-container', name, id: name, drainMs } };
-    }
-    case 'update-container': {
-      if (action.previous === undefined) return undefined;
-      const { id, previous, spec } = action;
-      const back = { ...spec, body: withLimits(spec.body, previous) };
-      return {
-        name: spec.name,
-        cause: 'limits as before',
-        action: { type: 'update-container', spec: back, id, previous: undefined },
-      };
-    }
-    case 'apply-routes': {
-      const { part, previous } = action;
-      const { project, environment } = part;
-      const back = previous ?? { project, environment, routes: [] };
-      return {
-        name: partName(part),
-        cause: 'routes as before',
-        action: { ...action, part: back, previous: part, certificates: [] },
-      };
-    }
-    case 'stop-container':
-      return {
-        name: action.name,
-        cause: 'ran before',
-        action: { type: 'resume-container', name: action.name, id: action.id },
-      };
-    default:
-      return undefined;
+  if (action.type === 'replace-container') {
+    const { spec, oldId, strategy } = action;
+    const back = { type: 'restore-container', spec, oldId, strategy } as const;
+    return { name: spec.name, cause: 'back to what ran before', action: back };
   }
+  if (action.type === 'create-container') {
+    const { name, drainMs } = action.spec;
+    return { name, cause: 'was not there before', action: { type: 'remove-container', name, id: name, drainMs } };
+  }
+  if (action.type === 'update-container' && action.previous !== undefined) {
+    const { id, previous, spec } = action;
+    const back = { ...spec, body: withLimits(spec.body, previous) };
+    const update = { type: 'update-container', spec: back, id, previous: undefined } as const;
+    return { name: spec.name, cause: 'limits as before', action: update };
+  }
+  if (action.type === 'apply-routes') {
+    const { part, previous } = action;
+    const { project, environment } = part;
+    const back = {
+      ...action,
+      part: previous ?? { project, environment, routes: [] },
+      previous: part,
+      certificates: [],
+    };
+    return { name: partName(part), cause: 'routes as before', action: back };
+  }
+  if (action.type === 'stop-container') {
+    const { name, id } = action;
+    return { name, cause: 'ran before', action: { type: 'resume-container', name, id } };
+  }
+  return undefined;
 }
 
 function withLimits(body: ContainerSpec['body'], limits: ObservedLimits): ContainerSpec['body'] {

@@ -112,7 +112,7 @@ test('200 MB go up, through a task on another host, and down, with the memory of
     body: ReadableStream.from(body()),
     // Node streams a body only when told that no answer is awaited before its end.
     duplex: 'half',
-  } as RequestInit);
+  });
   const file: unknown = await upload.json();
   expect(upload.status).toBe(201);
   expect(file).toMatchObject({ $file: sent.digest('hex'), size: piece.length * pieces });

@@ -71,7 +71,10 @@ async function waitUp({ host, place, signal, onProgress }: Switching, backends: 
       (row) => row.server === server && backends.includes(row.backend),
     );
     // `INI` is what it takes a server for until it has asked it the first time.
-    if (rows.length === backends.length && rows.every(({ status, check }) => /^UP/.test(status) && /OK/.test(check)))
+    if (
+      rows.length === backends.length &&
+      rows.every(({ status, check }) => status.startsWith('UP') && /OK/.test(check))
+    )
       return;
     seen = rows.map(({ status, check }) => `${status} ${check}`).join(', ');
     await sleep(POLL_MS, undefined, { signal });

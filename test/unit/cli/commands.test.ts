@@ -5,7 +5,7 @@ import { COMMANDS } from '../../../src/cli/commands.ts';
 
 test('the commands of the table are those that users are promised', () => {
   expect(COMMANDS.map(({ name }) => name).join(' ')).toBe(
-    'init validate config schema build push plan deploy status start stop restart logs exec shell test call history lock unlock purge remove completion',
+    'init validate config schema build push plan deploy rollback promote status start stop restart logs exec shell test call history lock unlock purge remove completion',
   );
 });
 

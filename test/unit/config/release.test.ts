@@ -140,7 +140,7 @@ describe('route', () => {
       'other: { kind: webserver, image: app, on: [host1], ports: ["*:80"], route: { hosts: [b.org, a.org] } }';
 
     expect(words(`${web('{ hosts: [a.org] }')}\n${other}`, 'storage: none')).toEqual([
-      'services.other.route: a.org/ at *:80 of host1 leads to web already',
+      'services.other.ports.0: port 80 of host1 belongs to web already',
     ]);
     expect(words(`${web('{ hosts: [a.org], paths: [/api] }')}\n${other}`, 'storage: none')).toEqual([]);
   });

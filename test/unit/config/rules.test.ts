@@ -130,8 +130,12 @@ describe('ports', () => {
     expect(words(`${web('a', first)}\n${web('b', second)}`)).toEqual([]);
   });
 
-  test('replicas cannot share one', () => {
-    expect(words('web: { kind: webserver, image: app, on: { host1: { replicas: 3 } }, ports: ["*:80"] }')).toEqual([
+  test('replicas share one behind the proxy only', () => {
+    const replicas = (more: string): string =>
+      `web: { kind: webserver, image: app, on: { host1: { replicas: 3 } }, ports: ["*:80"]${more} }`;
+
+    expect(words(replicas(''))).toEqual([]);
+    expect(words(replicas(', rollout: recreate'))).toEqual([
       'services.web.ports.0: port 80 of host1 cannot be held by the instances 1 and 2 at once',
     ]);
   });

@@ -39,6 +39,7 @@ function applyNode(input: PlanInput, host: ObservedHost, { action }: PlanNode): 
         state: {
           specKey: action.specKey,
           brokerPassword: action.brokerPassword ?? host.state?.brokerPassword,
+          hosts: [],
           hold: host.state?.hold,
         },
       };

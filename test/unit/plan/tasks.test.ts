@@ -66,7 +66,10 @@ describe('a release task', () => {
       'a/app/ship  not on the host',
       'a/shop-dev-task-1/run  before the switch  after app/ship',
       'a/shop-dev-web-1/replace  new version r2  after app/ship, shop-dev-task-1/run',
-      'a/app/tag  dev is r2  after shop-dev-web-1/replace',
+      'a/shop-dev-web-1/drain  replaced  after app/ship, replace, shop-dev-task-1/run',
+      'a/shop-dev-web-1/verify  still well  after replace, shop-dev-task-1/run',
+      'a/shop-dev-web-1/retire  replaced  after replace, verify, drain, shop-dev-task-1/run',
+      'a/app/tag  dev is r2  after shop-dev-web-1/replace, shop-dev-web-1/verify',
     ]);
   });
 

@@ -1,0 +1,156 @@
+import { randomBytes } from 'node:crypto';
+import type { Plan, PlanNode } from '../core/action.ts';
+import type { CuError } from '../core/error.ts';
+import type { ReleaseKind, ReleaseOutcome } from '../core/release.ts';
+import { writeHosts } from '../history/hosts.ts';
+import { nextSequence } from '../history/merge.ts';
+import { openRecorder } from '../history/recorder.ts';
+import type { Recorder } from '../history/recorder.ts';
+import type { Host } from '../transport/host.ts';
+import type { Context } from './context.ts';
+import { readReleases } from './history.ts';
+import { assertNotHeld } from './hold.ts';
+import { hookFacts, runHooks, runHooksAfter } from './hooks.ts';
+import type { Usage } from './meter.ts';
+import { checkPreflight } from './preflight.ts';
+import { planOrThrow } from './prepare.ts';
+import type { Prepared } from './prepare.ts';
+import { newRelease, readCommit, reasonOf, releaseImages, whoIs } from './release.ts';
+import { runPlan } from './run-plan.ts';
+import type { RunResult } from './run-plan.ts';
+
+export interface CarryOutOptions {
+  readonly kind: ReleaseKind;
+  readonly targets: readonly string[];
+  /** The release that is gone back to. */
+  readonly origin?: string;
+  readonly dryRun: boolean;
+  /** Answers beforehand whether what the config no longer has may be removed. */
+  readonly prune: boolean;
+  readonly rebuild?: boolean;
+  readonly pull?: boolean;
+  /** Called with the plan before anything is done. */
+  readonly check?: (plan: Plan) => Promise<void>;
+}
+
+export interface DeployResult {
+  readonly plan: Plan;
+  readonly outcome: RunResult;
+  readonly unreachable: readonly CuError[];
+  readonly usage: Readonly<Record<string, Usage>>;
+}
+
+const NOTHING: RunResult = { done: [], failed: [], skipped: [], cancelled: false };
+
+/** From what was prepared to its end: plan, check, confirm, record, execute. Deploy, rollback and promote share it. */
+export async function carryOut(context: Context, prepared: Prepared, options: CarryOutOptions): Promise<DeployResult> {
+  if (!options.dryRun) assertNotHeld(prepared.observed, prepared.desired);
+  const { plan, prunes } = planOrThrow(prepared.input);
+  await options.check?.(plan);
+  await checkPreflight(context, prepared, plan);
+  if (!options.dryRun) context.emit({ type: 'plan-ready', plan });
+  const result = (outcome: RunResult): DeployResult => ({
+    plan,
+    outcome,
+    unreachable: prepared.unreachable,
+    usage: prepared.session.usage(),
+  });
+  if (options.dryRun || plan.nodes.length === 0) return result(NOTHING);
+  const confirmed = await confirmPrunes(context, { plan, prunes, prune: options.prune });
+  const facts = await hookFacts(context, prepared, confirmed);
+  await runHooks(context, prepared.desired, 'beforeDeploy', facts);
+  const recorder = await startRecord(context, prepared, { options, plan: confirmed });
+  const { onFailure } = prepared.desired;
+  const { rebuild = false, pull = false } = options;
+  const outcome = await runPlan(context, prepared, confirmed, { onFailure, rebuild, pull });
+  await endRecord(prepared, recorder, { outcome, isAgreed: confirmed === plan, targets: options.targets });
+  await runHooksAfter(context, prepared.desired, { outcome, facts });
+  return result(outcome);
+}
+
+async function startRecord(
+  context: Context,
+  prepared: Prepared,
+  { options, plan }: { readonly options: CarryOutOptions; readonly plan: Plan },
+): Promise<Recorder> {
+  const { session, desired, observed, inputs } = prepared;
+  const [past, commit] = await Promise.all([readReleases(context, session, desired), readCommit(context, inputs)]);
+  const release = newRelease({
+    ...prepared,
+    kind: options.kind,
+    targets: options.targets,
+    origin: options.origin,
+    sequence: nextSequence(past),
+    who: whoIs(context),
+    startedAt: context.now(),
+    suffix: randomBytes(2).toString('hex'),
+    commit,
+    plan,
+  });
+  const { now, signal, emit } = context;
+  const hosts = observed.flatMap(({ name }) => session.hosts.get(name) ?? []);
+  const recorder = openRecorder(hosts, release, {
+    now,
+    signal,
+    warn: (host, text) => emit({ type: 'warning', host, text }),
+  });
+  await recorder.begin();
+  return recorder;
+}
+
+async function endRecord(
+  prepared: Prepared,
+  recorder: Recorder,
+  {
+    outcome,
+    isAgreed,
+    targets,
+  }: { readonly outcome: RunResult; readonly isAgreed: boolean; readonly targets: readonly string[] },
+): Promise<void> {
+  const { desired, session, observed, forgotten, images, secrets } = prepared;
+  const reason = reasonOf(
+    outcome.failed.map(({ error }) => error),
+    secrets.all(),
+  );
+  const verdict = verdictOf(outcome);
+  await recorder.end(verdict, reason, releaseImages(images, observed));
+  if (verdict !== 'done' || targets.length > 0) return;
+  // What could not be looked at, or was not to be removed, is not forgotten.
+  const used = desired.hosts.filter(({ name }) => desired.instances.some(({ host }) => host === name));
+  const hosts = used.flatMap(({ name }): readonly Host[] => {
+    const host = session.hosts.get(name);
+    return host === undefined ? [] : [host];
+  });
+  const isGone = ({ address }: { readonly address: string }): boolean =>
+    isAgreed && observed.some(({ name }) => !used.some((each) => each.name === name) && name.endsWith(address));
+  await writeHosts(hosts, desired, [...used, ...forgotten.filter((each) => !isGone(each))]);
+}
+
+function verdictOf({ cancelled, failed, undone }: RunResult): ReleaseOutcome {
+  if (cancelled) return 'interrupted';
+  if (failed.length === 0) return 'done';
+  return undone !== undefined && undone.failed.length === 0 ? 'rolled-back' : 'failed';
+}
+
+async function confirmPrunes(
+  context: Context,
+  { plan, prunes, prune }: { readonly plan: Plan; readonly prunes: readonly PlanNode[]; readonly prune: boolean },
+): Promise<Plan> {
+  if (prunes.length === 0 || prune) return plan;
+  const names = [
+    ...new Set(prunes.map((node) => `${'name' in node.action ? node.action.name : node.id} on ${node.host}`)),
+  ];
+  const isAgreed = await context.confirm(`The config no longer has ${names.join(', ')}. Remove them?`, '--prune');
+  if (isAgreed) return plan;
+  const dropped = new Set(prunes.map((node) => node.id));
+  context.emit({
+    type: 'warning',
+    host: undefined,
+    text: `still running, though not in the config: ${names.join(', ')}`,
+  });
+  return {
+    nodes: plan.nodes
+      .filter((node) => !dropped.has(node.id))
+      .map((node) => ({ ...node, after: node.after.filter((id) => !dropped.has(id)) })),
+  };
+}

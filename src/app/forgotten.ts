@@ -1,0 +1,60 @@
+import { CuError } from '../core/error.ts';
+import type { KnownHost } from '../core/state.ts';
+import type { Desired, HostTarget, ObservedHost } from '../core/state.ts';
+import { observeHost } from '../observe/observe.ts';
+import type { Context } from './context.ts';
+import type { Session } from './session.ts';
+
+interface Forgotten {
+  readonly host: KnownHost;
+  /** undefined: it does not answer. */
+  readonly observed: ObservedHost | undefined;
+}
+
+/**
+ * Hosts that an earlier deploy used and the config no longer has, as the others remember them: what still runs there is
+ * planned for removal like anything else that is no longer wanted.
+ */
+export async function observeForgotten(
+  context: Context,
+  session: Session,
+  { desired, observed }: { readonly desired: Desired; readonly observed: readonly ObservedHost[] },
+): Promise<readonly Forgotten[]> {
+  const known = new Set(desired.hosts.map(placeOf));
+  const gone = new Map(
+    observed
+      .flatMap(({ state }) => state?.hosts ?? [])
+      .filter((host) => !known.has(placeOf(host)))
+      .map((host) => [placeOf(host), host]),
+  );
+  return Promise.all(
+    [...gone.values()].map(async (host): Promise<Forgotten> => {
+      const target = targetOf(host, desired);
+      try {
+        const { now, signal } = context;
+        const found = await observeHost(await session.open(target), { ...desired, now, signal });
+        return { host, observed: found };
+      } catch (error) {
+        if (context.signal.aborted || !(error instanceof CuError)) throw error;
+        const text = `it left the config and does not answer, so what runs there stays: ${error.message}`;
+        context.emit({ type: 'warning', host: target.name, text });
+        return { host, observed: undefined };
+      }
+    }),
+  );
+}
+
+/** Two hosts may follow each other under one name. */
+function placeOf({ connection, address, port, dockerSocket }: KnownHost | HostTarget): string {
+  return [connection, address, port ?? 22, dockerSocket ?? ''].join(' ');
+}
+
+function targetOf(host: KnownHost, { hosts }: Desired): HostTarget {
+  const isTaken = hosts.some(({ name }) => name === host.name);
+  return {
+    ...host,
+    name: isTaken ? `${host.name}@${host.address}` : host.name,
+    knownHosts: [...new Set(hosts.flatMap(({ knownHosts }) => knownHosts))],
+    advertise: undefined,
+  };
+}

@@ -1,0 +1,47 @@
+import { acquireLocks } from '../execute/lock.ts';
+import type { Locks } from '../execute/lock.ts';
+import type { Host } from '../transport/host.ts';
+import type { Context } from './context.ts';
+import type { Project } from './project.ts';
+import type { Session } from './session.ts';
+import { headCommit } from './head-commit.ts';
+
+/** The locks of the hosts that answer; those that do not are reported by whoever looks at them next. */
+export async function takeLocks(
+  context: Context,
+  at: {
+    readonly project: Project;
+    readonly session: Session;
+    readonly hosts: ReadonlySet<string>;
+    readonly command: string;
+  },
+): Promise<Locks> {
+  const { desired, loaded } = at.project;
+  const { project, environment } = desired;
+  const targets = desired.hosts.filter(({ name }) => at.hosts.has(name));
+  const [commit, ...opened] = await Promise.all([
+    headCommit(context, loaded.directory),
+    ...targets.map((target) => at.session.open(target).catch(() => undefined)),
+  ]);
+  const { now, signal, emit } = context;
+  return acquireLocks(
+    opened.filter((host): host is Host => host !== undefined),
+    {
+      name: `cu-${project}-${environment}`,
+      what: `${project} ${environment}`,
+      owner: {
+        user: context.username,
+        machine: context.machine,
+        pid: context.pid,
+        command: at.command,
+        commit,
+        startedAt: now(),
+      },
+      waitMs: context.options.lockWaitMs ?? 0,
+      signal,
+      now,
+      onWaiting: (text) => emit({ type: 'phase', text: `waiting: ${text}` }),
+      onWarning: (host, text) => emit({ type: 'warning', host, text }),
+    },
+  );
+}
