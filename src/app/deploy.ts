@@ -30,7 +30,7 @@ export async function deploy(
 ): Promise<DeployResult> {
   const { planFile } = options;
   await using prepared = await prepareDeploy(context, targets, options);
-  return carryOut(context, prepared, {
+  return await carryOut(context, prepared, {
     ...options,
     kind: 'deploy',
     targets,

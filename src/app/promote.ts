@@ -37,15 +37,14 @@ export async function promote(context: Context, options: PromoteOptions): Promis
     isDetached,
   };
   const target = inEnvironment(context, to);
-  const prepared = await prepare(target, [], options.dryRun ? request : { ...request, command: 'promote' });
-  await using _ = prepared;
+  await using prepared = await prepare(target, [], options.dryRun ? request : { ...request, command: 'promote' });
   // Bytes may come from hosts that only the other environment uses.
   for (const image of prepared.images.values()) {
     const origin = image.type === 'build' ? image.origin?.host : undefined;
     const at = prepared.desired.hosts.find(({ name }) => name === origin);
     if (at !== undefined) await prepared.session.open(at);
   }
-  return carryOut(target, prepared, { ...options, kind: 'promote', targets: [] });
+  return await carryOut(target, prepared, { ...options, kind: 'promote', targets: [] });
 }
 
 function inEnvironment(context: Context, environment: string): Context {
