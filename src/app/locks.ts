@@ -1,5 +1,6 @@
 import { acquireLocks } from '../execute/lock.ts';
 import type { Locks } from '../execute/lock.ts';
+import type { LockOwner } from '../execute/lock-channel.ts';
 import type { Host } from '../transport/host.ts';
 import type { Context } from './context.ts';
 import type { Project } from './project.ts';
@@ -29,14 +30,7 @@ export async function takeLocks(
     {
       name: `cu-${project}-${environment}`,
       what: `${project} ${environment}`,
-      owner: {
-        user: context.username,
-        machine: context.machine,
-        pid: context.pid,
-        command: at.command,
-        commit,
-        startedAt: now(),
-      },
+      owner: { ...lockOwner(context, at.command), commit },
       waitMs: context.options.lockWaitMs ?? 0,
       signal,
       now,
@@ -44,4 +38,8 @@ export async function takeLocks(
       onWarning: (host, text) => emit({ type: 'warning', host, text }),
     },
   );
+}
+
+export function lockOwner({ username, machine, pid, now }: Context, command: string): LockOwner {
+  return { user: username, machine, pid, command, commit: undefined, startedAt: now() };
 }

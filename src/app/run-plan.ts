@@ -9,6 +9,7 @@ import { isGate, pendingDrains, planUndo } from '../plan/undo.ts';
 import { engineAddress } from '../transport/local.ts';
 import { DEFAULT_SOCKET } from '../transport/engine-socket.ts';
 import type { Context } from './context.ts';
+import { lockOwner } from './locks.ts';
 import type { Prepared } from './prepare.ts';
 
 /** Steps under way at once over all hosts; a host is busy waiting most of the time. */
@@ -97,6 +98,7 @@ function openRunner(
     openLocal: () => session.openLocal(),
     env: context.env,
     cacheDir: context.cacheDir,
+    locker: lockOwner(context, 'deploy'),
     now: context.now,
     emit: context.emit,
     ...options,

@@ -62,6 +62,7 @@ async function runStep(
     ...output,
     host,
     socketGid,
+    locker: scope.locker,
     owner: desired,
     place: { service, instance, slot },
   });
@@ -146,10 +147,15 @@ async function runStep(
       await stopContainer(host, action.id, action.drainMs, signal);
       return undefined;
     case 'ensure-proxy':
-      await ensureProxy(host, { ...action, signal, imageId: images.idOn(node.host, action.image) });
+      await ensureProxy(host, {
+        ...action,
+        signal,
+        locker: scope.locker,
+        imageId: images.idOn(node.host, action.image),
+      });
       return undefined;
     case 'apply-routes':
-      await applyPart({ ...action, host, signal }, action.part);
+      await applyPart({ ...action, host, signal, locker: scope.locker }, action.part);
       return undefined;
     case 'switch-proxy':
       await switchTo(switching(action.place), action.drainMs);

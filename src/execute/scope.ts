@@ -2,6 +2,7 @@ import type { BuildInputs } from '../build/inputs.ts';
 import type { Emit } from '../core/event.ts';
 import type { Desired, ObservedHost } from '../core/state.ts';
 import type { WantedImage } from '../plan/input.ts';
+import type { LockOwner } from './lock-channel.ts';
 import type { DialTarget, Host } from '../transport/host.ts';
 
 /** What the steps of one run share. */
@@ -18,6 +19,8 @@ export interface RunScope {
   readonly openLocal: () => Promise<Host>;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cacheDir: string;
+  /** For whoever meets a lock of this run. */
+  readonly locker: LockOwner;
   readonly now: () => number;
   readonly emit: Emit;
   readonly rebuild: boolean;

@@ -44,6 +44,8 @@ function portProblems(host: ObservedHost, here: readonly Bound[], input: PlanInp
         const who = `the proxy (project ${project}, environment ${environment})`;
         return [taken(port.port, instance.service, host, who)];
       }
+      // The proxy may listen on it for a route that is going: whether it gets the port is seen when it takes its config.
+      if (spec.slot !== undefined && host.proxy?.isRunning === true) return [];
       const isListening = host.facts.listening.some(
         (socket) => socket.port === port.port && overlaps(socket.address, address),
       );

@@ -1,7 +1,9 @@
 import type { Plan, PlanNode } from '../core/action.ts';
+import { partName } from '../core/proxy.ts';
 import { LABELS } from '../core/state.ts';
 import type { Desired, ObservedHost } from '../core/state.ts';
 import { projectNetwork } from './bind.ts';
+import { partOn } from './proxy/routes.ts';
 
 /** Takes an environment off its hosts: by label, whatever the config says now. Data volumes stay unless asked for. */
 export function planRemove(
@@ -21,6 +23,21 @@ function removeNodes(
     labels[LABELS.project] === desired.project && labels[LABELS.environment] === desired.environment;
   const at = { host: host.name, cause: 'asked to' };
   const drains = new Map(desired.instances.map((instance) => [instance.service, instance]));
+  // Nobody is sent to what is going to stop.
+  const part = partOn(host, desired);
+  const isRouted = part !== undefined && part.routes.length > 0;
+  const routes = (isRouted ? [part] : []).map((previous): PlanNode => ({
+    ...at,
+    id: `${host.name}/${partName(previous)}/routes`,
+    action: {
+      type: 'apply-routes',
+      part: { ...previous, routes: [] },
+      previous,
+      certificates: [],
+      socketGid: host.facts.dockerGid,
+    },
+    after: [],
+  }));
   const containers = host.containers
     .filter((container) => isOwn(container.labels))
     .toSorted((a, b) => phaseOf(b.labels) - phaseOf(a.labels))
@@ -37,7 +54,7 @@ function removeNodes(
     }));
   const chained = containers.map((node, index) => ({
     ...node,
-    after: containers.slice(0, index).map((each) => each.id),
+    after: [...routes, ...containers.slice(0, index)].map((each) => each.id),
   }));
   const after = containers.map((node) => node.id);
   const networks = host.networks
@@ -61,7 +78,7 @@ function removeNodes(
     action: { type: 'remove-image', ...image },
     after,
   }));
-  return [...chained, ...networks, ...data, ...images];
+  return [...routes, ...chained, ...networks, ...data, ...images];
 
   function phaseOf(labels: Readonly<Record<string, string>>): number {
     return drains.get(labels[LABELS.service] ?? '')?.phase ?? -1;

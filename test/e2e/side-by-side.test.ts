@@ -49,9 +49,7 @@ test('a port that another project holds is found before anything changes', async
   const result = await other.cu('deploy');
 
   expect(result.exitCode).toBe(2);
-  expect(result.stderr).toContain(
-    'port 8520 for site is taken by container e2e-main-pair-dev-site-1 (project e2e-main-pair, environment dev)',
-  );
+  expect(result.stderr).toContain('port 8520 for site leads to project e2e-main-pair, environment dev already');
   expect(await other.containers('host1')).toEqual([]);
   expect(await other.docker('host1', 'images', '-q', 'e2e-main-other')).toBe('');
 });

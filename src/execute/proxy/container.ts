@@ -10,6 +10,8 @@ import { makeArchive } from '../../transport/archive.ts';
 import { containerTail } from '../../transport/container-log.ts';
 import type { Host } from '../../transport/host.ts';
 import { removeContainer, startContainer, stopContainer } from '../engine.ts';
+import type { LockOwner } from '../lock-channel.ts';
+import { withProxyLock } from './lock.ts';
 import { proxyPid } from './socket.ts';
 
 export const CONFIG_PATH = `${PROXY_DIRECTORY}/haproxy.cfg`;
@@ -22,8 +24,17 @@ const STOP_MS = 5000;
 /** The proxy's container runs and answers; a stopped one is started, one that another cu made is made anew. */
 export async function ensureProxy(
   host: Host,
-  options: { readonly imageId: string; readonly socketGid: number; readonly signal: AbortSignal },
+  options: {
+    readonly imageId: string;
+    readonly socketGid: number;
+    readonly locker: LockOwner;
+    readonly signal: AbortSignal;
+  },
 ): Promise<void> {
+  await withProxyLock({ ...options, host, owner: options.locker }, () => ensureAlone(host, options));
+}
+
+async function ensureAlone(host: Host, options: Parameters<typeof ensureProxy>[1]): Promise<void> {
   const { signal } = options;
   const found = await inspectContainer(host, PROXY_NAME, signal);
   const isOld = found !== undefined && found.labels[LABELS.spec] !== PROXY_SPEC;

@@ -9,7 +9,9 @@ import { makeArchive, readArchive } from '../../transport/archive.ts';
 import { containerTail } from '../../transport/container-log.ts';
 import { runInContainer } from '../../transport/exec.ts';
 import type { Host } from '../../transport/host.ts';
+import type { LockOwner } from '../lock-channel.ts';
 import { CONFIG_PATH, removeProxy } from './container.ts';
+import { withProxyLock } from './lock.ts';
 import { proxyPid, proxyRows } from './socket.ts';
 
 /** How long a reload may take until the new process serves. */
@@ -31,19 +33,21 @@ export interface RouteChange {
   readonly host: Host;
   readonly socketGid: number;
   readonly signal: AbortSignal;
+  /** For whoever has to wait until this change is done. */
+  readonly locker: LockOwner;
   readonly certificates?: readonly { readonly name: string; readonly pem: Secret }[];
 }
 
 /** What one environment routes becomes `part`; a part without routes is taken away, and with the last one the proxy. */
 export async function applyPart(change: RouteChange, part: ProxyPart): Promise<void> {
   const { host, signal } = change;
-  const known = await readParts(host.docker(), signal);
-  const others = known.filter((each) => partName(each) !== partName(part));
-  const own = known.find((each) => partName(each) === partName(part));
-  if (part.routes.length === 0 && others.every(({ routes }) => routes.length === 0)) return removeProxy(host, signal);
-  await install(change, part.routes.length === 0 ? undefined : withLiveSlots(part, own), {
-    others,
-    name: partName(part),
+  await withProxyLock({ ...change, owner: change.locker }, async () => {
+    const known = await readParts(host.docker(), signal);
+    const others = known.filter((each) => partName(each) !== partName(part));
+    const own = known.find((each) => partName(each) === partName(part));
+    if (part.routes.length === 0 && others.every(({ routes }) => routes.length === 0)) return removeProxy(host, signal);
+    const next = part.routes.length === 0 ? undefined : withLiveSlots(part, own);
+    return install(change, next, { others, name: partName(part) });
   });
 }
 
@@ -53,11 +57,13 @@ export async function writeSwitch(
   owner: Pick<ProxyPart, 'project' | 'environment'>,
   replace: (part: ProxyPart) => ProxyPart,
 ): Promise<void> {
-  const known = await readParts(change.host.docker(), change.signal);
-  const own = known.find((each) => partName(each) === partName(owner));
-  if (own === undefined) return;
-  const others = known.filter((each) => each !== own);
-  await install(change, replace(own), { others, name: partName(owner) });
+  await withProxyLock({ ...change, owner: change.locker }, async () => {
+    const known = await readParts(change.host.docker(), change.signal);
+    const own = known.find((each) => partName(each) === partName(owner));
+    if (own === undefined) return;
+    const others = known.filter((each) => each !== own);
+    await install(change, replace(own), { others, name: partName(owner) });
+  });
 }
 
 /** A plan is older than the switches of its own run. */
