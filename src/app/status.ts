@@ -9,6 +9,7 @@ import { prepare } from './prepare.ts';
 import type { Prepared } from './prepare.ts';
 import { readStats } from './stats.ts';
 import { askHealth } from './ask-health.ts';
+import { askProxyFor } from './status-proxy.ts';
 
 export interface StatusResult {
   readonly rows: readonly StatusRow[];
@@ -74,6 +75,7 @@ async function rowOf(
       memoryBytes: undefined,
       memoryLimitBytes: undefined,
       ports: [],
+      proxy: undefined,
       drift: host === undefined ? [] : known.drift,
     };
   }
@@ -88,10 +90,14 @@ async function rowFor(
 ): Promise<StatusRow> {
   const at = prepared.session.hosts.get(host.name);
   const isRunning = container.state === 'running';
-  const [usage, health] =
+  const [usage, health, seen] =
     at === undefined || !isRunning
-      ? [undefined, container.health]
-      : await Promise.all([readStats(context, at, container.id), askHealth(context, at, { container, spec })]);
+      ? [undefined, container.health, undefined]
+      : await Promise.all([
+          readStats(context, at, container.id),
+          askHealth(context, at, { container, spec }),
+          askProxyFor(context, at, { host, container }),
+        ]);
   return {
     host: host.name,
     service: container.labels[LABELS.service] ?? '',
@@ -107,11 +113,12 @@ async function rowFor(
     memoryBytes: usage?.memoryBytes,
     memoryLimitBytes:
       container.limits === undefined || container.limits.memoryBytes === 0 ? undefined : container.limits.memoryBytes,
-    ports: [
+    ports: seen?.ports ?? [
       ...new Set(
         container.ports.filter((port) => !port.address.includes(':')).map((port) => `${port.address}:${port.port}`),
       ),
     ],
+    proxy: seen?.text,
     drift,
   };
 }

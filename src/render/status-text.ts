@@ -17,7 +17,10 @@ export interface StatusRow {
   readonly cpuPercent: number | undefined;
   readonly memoryBytes: number | undefined;
   readonly memoryLimitBytes: number | undefined;
+  /** At which it is reached; behind a proxy those of the proxy. */
   readonly ports: readonly string[];
+  /** How the proxy of its host sees it, such as `UP, 3 requests`. */
+  readonly proxy: string | undefined;
   /** How it differs from the config, in words a user knows. */
   readonly drift: readonly string[];
 }
@@ -33,6 +36,7 @@ const COLUMNS = [
   { title: 'cpu', align: 'right' },
   { title: 'memory', align: 'right' },
   { title: 'ports' },
+  { title: 'proxy' },
 ] as const;
 
 /** The table of what runs where, and below it what is not as the config says. */
@@ -50,10 +54,15 @@ export function statusText(rows: readonly StatusRow[], theme: Theme): string {
       row.cpuPercent === undefined ? '-' : `${row.cpuPercent.toFixed(1)}%`,
       memoryText(row),
       row.ports.length === 0 ? '-' : row.ports.join(' '),
+      row.proxy ?? '-',
     ].map(cleanLine),
   );
-  const text = table(COLUMNS, cells, (cell, column, row) =>
-    row < 0 ? theme.dim(cell) : paintCell(cell, column, theme),
+  // Most projects have no webserver, and no need of an empty column.
+  const columns = rows.some((row) => row.proxy !== undefined) ? COLUMNS : COLUMNS.slice(0, -1);
+  const text = table(
+    columns,
+    cells.map((row) => row.slice(0, columns.length)),
+    (cell, column, row) => (row < 0 ? theme.dim(cell) : paintCell(cell, column, theme)),
   );
   const drifted = rows.filter((row) => row.drift.length > 0);
   if (drifted.length === 0) return text;

@@ -100,6 +100,7 @@ const ROW: StatusRow = {
   memoryBytes: 3_200_000,
   memoryLimitBytes: 64_000_000,
   ports: ['10.0.0.1:80'],
+  proxy: undefined,
   drift: [],
 };
 

@@ -1,0 +1,190 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { eventually, SMALL_APP, startScenario } from '../support/scenario.ts';
+import type { Scenario } from '../support/scenario.ts';
+
+/** What hosts remember of releases, and the ways back and forth between them. */
+const PROJECT = 'e2e-releases';
+const CONFIG = `
+environments: { dev: { default: true }, stable: { services: { site: { ports: ["*:8582"] } } } }
+storage: none
+images: { app: { repository: ${PROJECT}, build: { context: . }, keep: 5 } }
+services:
+  broker: { kind: redis, on: [host1] }
+  site: { kind: webserver, image: app, command: [sh, /app.sh], env: { COLOUR: red }, on: [host1, host2], ports: ["*:8581"], drain: 2s, health: { type: http, path: /healthz, stable: 300ms, timeout: 5s } }
+  loop: { kind: container, image: app, on: [host3] }
+`;
+
+interface Recorded {
+  readonly id: string;
+  readonly kind: string;
+  readonly outcome: string;
+  readonly reason?: string;
+  readonly versions: readonly string[];
+}
+
+let scenario: Scenario;
+
+beforeAll(async () => {
+  scenario = await startScenario({ project: PROJECT, config: CONFIG, files: SMALL_APP });
+  await release('one');
+});
+
+afterAll(() => scenario[Symbol.asyncDispose]());
+
+async function release(version: string): Promise<void> {
+  await scenario.write('app.sh', (SMALL_APP['app.sh'] ?? '').replace('VERSION=one', `VERSION=${version}`));
+  const deployed = await scenario.cu('deploy');
+  expect(deployed.exitCode, deployed.all).toBe(0);
+}
+
+async function history(environment = 'dev'): Promise<readonly Recorded[]> {
+  const { stdout } = await scenario.cu('history', '--json', '--env', environment);
+  return JSON.parse(stdout).releases;
+}
+
+async function answers(port = 8581): Promise<readonly string[]> {
+  const hosts = scenario.testbed.hosts.filter(({ name }) => name !== 'host3');
+  return eventually(() =>
+    Promise.all(
+      hosts.map(async ({ address }) =>
+        (await (await fetch(`http://${address}:${port}/`, { signal: AbortSignal.timeout(3000) })).text()).trim(),
+      ),
+    ),
+  );
+}
+
+async function colourOn(host: string): Promise<string> {
+  return scenario.docker(host, 'exec', `${PROJECT}-dev-site-1`, 'printenv', 'COLOUR');
+}
+
+test('a deploy is recorded with what it did, one without changes is not', async () => {
+  const before = await history();
+  expect(before).toMatchObject([{ kind: 'deploy', outcome: 'done' }]);
+
+  expect(await scenario.cu('deploy')).toMatchObject({ exitCode: 0, stdout: 'nothing to do' });
+
+  expect(await history()).toHaveLength(1);
+});
+
+test('rollback brings back the images and the settings of the release before, and rollback again goes on back', async () => {
+  const config = await scenario.read('cu.config.yaml');
+  await scenario.write('cu.config.yaml', config.replace('COLOUR: red', 'COLOUR: blue'));
+  await release('two');
+  await scenario.write('cu.config.yaml', config.replace('COLOUR: red', 'COLOUR: green'));
+  await release('three');
+  expect(await answers()).toEqual(['three', 'three']);
+  // The image of a release is enough: nothing of its containers is left.
+  const shown = await scenario.cu('rollback', '--dry-run');
+  expect(shown.stdout).toContain('replace');
+
+  const first = await scenario.cu('rollback');
+
+  expect(first.exitCode, first.all).toBe(0);
+  expect(first.all).not.toContain('built');
+  expect(await answers()).toEqual(['two', 'two']);
+  expect(await colourOn('host2')).toBe('blue');
+
+  const second = await scenario.cu('rollback');
+
+  expect(second.exitCode, second.all).toBe(0);
+  expect(await answers()).toEqual(['one', 'one']);
+  expect(await colourOn('host1')).toBe('red');
+  expect((await history()).slice(0, 2)).toMatchObject([
+    { kind: 'rollback', outcome: 'done' },
+    { kind: 'rollback', outcome: 'done' },
+  ]);
+  await scenario.write('cu.config.yaml', config);
+});
+
+test('a version by name comes back, an unknown one is refused with those that are known', async () => {
+  const known = (await history()).find(({ kind }) => kind === 'deploy');
+  const version = known?.versions[0] ?? '';
+
+  const unknown = await scenario.cu('rollback', 'r9.d20200101.habcdef0');
+  expect(unknown).toMatchObject({ exitCode: 2 });
+  expect(unknown.stderr).toContain(version);
+
+  const named = await scenario.cu('rollback', version);
+  expect(named.exitCode, named.all).toBe(0);
+  expect(await answers()).toEqual(['three', 'three']);
+});
+
+test('a version that never gets well puts all hosts back and is recorded as that', async () => {
+  const before = await answers();
+  await scenario.write('app.sh', (SMALL_APP['app.sh'] ?? '').replace('echo ok > /tmp/www/healthz', 'true'));
+
+  const failed = await scenario.cu('deploy');
+
+  expect(failed.exitCode, failed.all).toBe(4);
+  expect(await answers()).toEqual(before);
+  const [newest] = await history();
+  expect(newest?.outcome === 'rolled-back' || newest?.outcome === 'failed').toBe(true);
+  expect(newest?.reason).toContain('did not become healthy');
+});
+
+test('promote gives the same bytes to another environment, and refuses what is not well', async () => {
+  const refused = await scenario.cu('promote', 'dev', 'stable');
+  expect(refused.exitCode).toBe(4);
+  expect(refused.stderr).toContain('dev is not healthy: its last deploy');
+  await release('four');
+
+  const promoted = await scenario.cu('promote', 'dev', 'stable');
+
+  expect(promoted.exitCode, promoted.all).toBe(0);
+  expect(promoted.all).not.toContain('built');
+  expect(await answers(8582)).toEqual(['four', 'four']);
+  const [dev, stable] = await Promise.all(
+    ['dev', 'stable'].map((environment) =>
+      scenario.docker('host1', 'inspect', '--format', '{{.Image}}', `${PROJECT}-${environment}-site-1`),
+    ),
+  );
+  expect(stable).toBe(dev);
+  expect(await history('stable')).toMatchObject([{ kind: 'promote', outcome: 'done' }]);
+});
+
+test('a host that left the config is found again, and what ran there goes when somebody says so', async () => {
+  const config = await scenario.read('cu.config.yaml');
+  await scenario.write(
+    'cu.config.yaml',
+    config
+      .split('\n')
+      .filter((line) => !/^ {2}(host3|loop):/.test(line))
+      .join('\n'),
+  );
+  expect(await scenario.containers('host3')).not.toEqual([]);
+
+  const asked = await scenario.cu('deploy');
+  expect(asked.exitCode, asked.all).toBe(2);
+  expect(asked.stderr).toContain(`${PROJECT}-dev-loop-1 on host3`);
+
+  const pruned = await scenario.cu('deploy', '--prune');
+
+  expect(pruned.exitCode, pruned.all).toBe(0);
+  expect((await scenario.containers('host3')).map(({ name }) => name)).toEqual([`${PROJECT}-stable-loop-1`]);
+  expect(await scenario.cu('deploy')).toMatchObject({ exitCode: 0, stdout: 'nothing to do' });
+  await scenario.write('cu.config.yaml', config);
+});
+
+test('two who deploy at once: one goes on, the other is told who it is', async () => {
+  await scenario.write('app.sh', (SMALL_APP['app.sh'] ?? '').replace('VERSION=one', 'VERSION=five'));
+  const results = await Promise.all([scenario.cu('deploy'), scenario.cu('deploy')]);
+
+  const codes = results.map(({ exitCode }) => exitCode).toSorted();
+  expect(codes, results.map(({ all }) => all).join('\n')).toEqual([0, 5]);
+  expect(results.find(({ exitCode }) => exitCode === 5)?.stderr).toMatch(
+    /is being changed by \S+@\S+ since .*cu deploy/,
+  );
+  expect(await answers()).toEqual(['five', 'five']);
+});
+
+test('the status says how the proxy sees each instance, at its public port', async () => {
+  const { stdout } = await scenario.cu('status', '--json');
+  const rows: { service: string; proxy?: string; ports: string[] }[] = JSON.parse(stdout).instances;
+
+  const sites = rows.filter(({ service }) => service === 'site');
+  expect(sites).toHaveLength(2);
+  for (const { proxy, ports } of sites) {
+    expect(proxy).toMatch(/^UP, \d+ requests?$/);
+    expect(ports).toEqual(['0.0.0.0:8581']);
+  }
+});
