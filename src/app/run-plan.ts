@@ -1,10 +1,11 @@
-import type { Plan } from '../core/action.ts';
+import type { Plan, PlanNode } from '../core/action.ts';
+import { CuError } from '../core/error.ts';
 import type { FailurePolicy } from '../core/rollout.ts';
 import { execute } from '../execute/execute.ts';
-import type { ExecutionResult } from '../execute/execute.ts';
+import type { ExecutionResult, RunStep } from '../execute/execute.ts';
 import { createRunner } from '../execute/handlers.ts';
 import type { Runner } from '../execute/handlers.ts';
-import { detach } from '../execute/old-container.ts';
+import { letGo } from '../execute/old-container.ts';
 import { isGate, pendingDrains, planUndo } from '../plan/undo.ts';
 import { engineAddress } from '../transport/local.ts';
 import { DEFAULT_SOCKET } from '../transport/engine-socket.ts';
@@ -40,10 +41,7 @@ export async function runPlan(
   await using runner = openRunner(context, prepared, { rebuild, pull });
   const walk = (steps: Plan, policy: FailurePolicy): Promise<ExecutionResult> =>
     execute(steps, {
-      run: (node, signal) => {
-        const lost = prepared.locks?.lostOn(node.host);
-        return runner.run(node, lost === undefined ? signal : AbortSignal.any([signal, lost]));
-      },
+      run: (node, signal) => runUnderLock(node, signal, { run: runner.run, lost: prepared.locks?.lostOn(node.host) }),
       emit: context.emit,
       now: context.now,
       signal: context.signal,
@@ -51,7 +49,7 @@ export async function runPlan(
       onFailure: policy,
     });
   const result = await walk(plan, onFailure);
-  if (result.cancelled) await letDrain(prepared, plan, result);
+  if (result.cancelled) await letDrain(context, prepared, { plan, done: result.done });
   const hasFailed = result.failed.some(({ node }) => isGate(node));
   if (onFailure !== 'rollback' || !hasFailed || result.cancelled) return result;
   const done = new Set(result.done.map(({ id }) => id));
@@ -63,12 +61,38 @@ export async function runPlan(
   return { ...result, undone, cancelled: undone.cancelled };
 }
 
+/** A step ends when the lock of its host is lost, and says that it was that. */
+async function runUnderLock(
+  node: PlanNode,
+  signal: AbortSignal,
+  { run, lost }: { readonly run: RunStep; readonly lost: AbortSignal | undefined },
+): Promise<string | undefined> {
+  if (lost === undefined) return run(node, signal);
+  try {
+    lost.throwIfAborted();
+    return await run(node, AbortSignal.any([signal, lost]));
+  } catch (error) {
+    const isOwn = error instanceof CuError && error.code !== 'CANCELLED';
+    throw lost.aborted && !signal.aborted && !isOwn ? lost.reason : error;
+  }
+}
+
 /** Interrupted between the new one and the end of the old one: they must not go on working side by side. */
-async function letDrain({ session }: Scene, plan: Plan, { done }: ExecutionResult): Promise<void> {
+async function letDrain(
+  context: Context,
+  { session, desired, observed }: Scene,
+  { plan, done }: { readonly plan: Plan; readonly done: ExecutionResult['done'] },
+): Promise<void> {
   await Promise.allSettled(
     pendingDrains(plan, done).map(async ({ host, action }) => {
       const at = session.hosts.get(host);
-      if (at !== undefined && action.type === 'drain-container') await detach(at, action);
+      if (at === undefined || action.type !== 'drain-container') return;
+      const socketGid = observed.find(({ name }) => name === host)?.facts.dockerGid ?? 0;
+      const { place } = action;
+      await letGo(at, action, {
+        owner: desired,
+        switching: place === undefined ? undefined : { place, socketGid, locker: lockOwner(context, 'deploy') },
+      });
     }),
   );
 }

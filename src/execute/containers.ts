@@ -107,7 +107,7 @@ async function stepBack({ proxy }: ContainerStep): Promise<void> {
   const signal = AbortSignal.timeout(PUT_BACK_MS);
   const back = { ...proxy, signal, place: { ...proxy.place, slot: otherSlot(slot) } };
   await bringIn(back)
-    .then((isRouted) => (isRouted ? drainOut({ ...proxy, signal }, PUT_BACK_MS / 3) : undefined))
+    .then((isRouted) => (isRouted ? drainOut({ ...proxy, signal }, PUT_BACK_MS / 3) : true))
     .catch(() => undefined);
 }
 

@@ -75,8 +75,8 @@ export interface Passed {
 }
 
 /**
- * Waits until the stability window since a gate has passed, and fails as soon as the container crashes, is restarted or
- * is killed for lack of memory meanwhile.
+ * Waits until the stability window since a gate has passed, and fails as soon as the container crashes, is restarted, is
+ * killed for lack of memory or is no longer healthy meanwhile; at the end of the window it has to be healthy.
  */
 export async function waitStable(
   host: Host,
@@ -84,20 +84,28 @@ export async function waitStable(
   passed: Passed,
   { now, signal }: Pick<GateOptions, 'now' | 'signal'>,
 ): Promise<void> {
+  let failures = 0;
   for (;;) {
     const container = await inspectContainer(host, spec.name, signal);
-    const restarts = container?.observed.restartCount ?? 0;
-    const crash =
-      container === undefined
-        ? 'it was removed'
-        : (crashOf(container) ??
-          (restarts > passed.restarts ? `it was restarted ${times(restarts - passed.restarts)} since` : undefined));
-    if (crash !== undefined) throw await unhealthy(host, spec.name, spec, crash, 'did not stay healthy');
+    if (container === undefined) throw await unhealthy(host, spec.name, spec, 'it was removed', NOT_STABLE);
+    const restarts = container.observed.restartCount - passed.restarts;
+    const crash = crashOf(container) ?? (restarts > 0 ? `it was restarted ${times(restarts)} since` : undefined);
+    if (crash !== undefined) throw await unhealthy(host, spec.name, spec, crash, NOT_STABLE);
+    const problem = await probe(host, container, spec.health, { secret: spec.probeSecret, signal });
+    signal.throwIfAborted();
+    failures = problem === undefined ? 0 : failures + 1;
+    if (problem !== undefined && failures >= MOST_FAILURES)
+      throw await unhealthy(host, spec.name, spec, problem, NOT_STABLE);
     const remaining = passed.at + spec.health.stableMs - now();
-    if (remaining <= 0) return;
-    await sleep(Math.min(WATCH_MS, remaining), undefined, { signal });
+    if (remaining <= 0 && problem === undefined) return;
+    await sleep(Math.min(WATCH_MS, Math.max(remaining, WATCH_MS / 2)), undefined, { signal });
   }
 }
+
+const NOT_STABLE = 'did not stay healthy';
+
+/** Failed checks in a row of one that was healthy before. */
+const MOST_FAILURES = 3;
 
 function times(count: number): string {
   return count === 1 ? 'once' : `${count} times`;

@@ -23,11 +23,11 @@ export interface HeldLock extends AsyncDisposable {
 
 const ANSWER_MS = 15_000;
 const RELEASE_MS = 2000;
-const BEAT_MS = 10_000;
+const BEAT_MS = 5000;
 
 /**
  * POSIX sh, for dash and busybox. The lock is on an open file, so it is free the moment this ends: with its input, which
- * the connection closes, or when no line came for a minute, as from a laptop that was shut or a network that was cut.
+ * the connection closes, or when no line came for 20 s, as from a laptop that was shut or a network that was cut.
  * Where fs.protected_regular is set, a file of another user in a sticky folder cannot be opened for creation: it is made
  * once, writable for all, and only read afterwards; each owner is described in a file of its own.
  */
@@ -48,7 +48,7 @@ fi
 # By a rename, which follows no link that somebody else put there; and no child keeps the lock by its descriptor.
 new=$(umask 022; mktemp "$dir/cu.XXXXXX") && chmod 644 "$new" && printf '%s\\n' "$2" >"$new" && mv -f "$new" "$own"
 echo held
-while line=$(timeout 60 sh -c 'IFS= read -r line && echo "$line"' 9<&-) && [ "$line" = beat ]; do :; done
+while line=$(timeout 20 sh -c 'IFS= read -r line && echo "$line"' 9<&-) && [ "$line" = beat ]; do :; done
 rm -f "$own"`;
 
 export type Answer =

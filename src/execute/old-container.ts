@@ -68,6 +68,30 @@ export async function detach(host: Host, { name, id, drainMs }: Drain): Promise<
   });
 }
 
+/** For the last requests of an old webserver when the run was interrupted: cu has to end within seven seconds. */
+const LAST_REQUESTS_MS = 4000;
+
+/**
+ * What an interrupted run leaves of an old container: it is told to finish its work. One behind the proxy first has to
+ * have no requests any more; while it has some it is left running, and the next deploy takes it away.
+ */
+export async function letGo(
+  host: Host,
+  drain: Drain,
+  {
+    owner,
+    switching,
+  }: {
+    readonly owner: Switching['owner'];
+    readonly switching: Pick<Switching, 'place' | 'socketGid' | 'locker'> | undefined;
+  },
+): Promise<void> {
+  if (switching === undefined) return detach(host, drain);
+  const signal = AbortSignal.timeout(LAST_REQUESTS_MS + TELL_MS);
+  const isIdle = await drainOut({ ...switching, host, owner, signal, onProgress: () => undefined }, LAST_REQUESTS_MS);
+  if (isIdle) await detach(host, drain);
+}
+
 /** The runtime's worker writes down what it has in hand: read as a file, because nothing else may be asked while it stops. */
 async function sayWhatIsLeft(
   host: Host,

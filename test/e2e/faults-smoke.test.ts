@@ -9,8 +9,6 @@ import { strike } from '../faults/strike.ts';
 const STRIKES = [
   ['SIGINT of cu', 'while the new one is not healthy yet'],
   ['SIGKILL of cu', 'right after the switch'],
-  ['SSH session killed', 'when the first one is replaced'],
-  ['disk full', 'when shipping begins'],
   ['two deployers at once', 'when the plan is made'],
 ] as const;
 

@@ -32,22 +32,25 @@ export async function bringIn(at: Switching): Promise<boolean> {
   return true;
 }
 
-/** No new requests to the container in this slot; returns when it has none left, or `drainMs` have passed. */
-export async function drainOut(at: Switching, drainMs: number): Promise<void> {
+/** No new requests to the container in this slot; true once it has none left, false when `drainMs` have passed. */
+export async function drainOut(at: Switching, drainMs: number): Promise<boolean> {
   const backends = await backendsOf(at);
-  if (backends.length === 0) return;
+  if (backends.length === 0) return true;
   const { host, place, signal } = at;
   for (const backend of backends) await setState(host, { backend, ...place }, 'drain', signal);
   const deadline = AbortSignal.timeout(drainMs);
   let last = 0;
   while (!deadline.aborted) {
     const left = await sessionsOf(at, backends);
-    if (left === 0) break;
+    if (left === 0) {
+      for (const backend of backends) await setState(host, { backend, ...place }, 'maint', signal);
+      return true;
+    }
     if (left !== last) at.onProgress(`${left === 1 ? '1 request' : `${left} requests`} left`);
     last = left;
     await sleep(POLL_MS, undefined, { signal });
   }
-  for (const backend of backends) await setState(host, { backend, ...place }, 'maint', signal);
+  return false;
 }
 
 /** Both: the other container of the instance gets no more requests afterwards. */
