@@ -39,12 +39,13 @@ command -v flock >/dev/null 2>&1 || { echo no-flock; exit 0; }
 [ -e "$file" ] || (umask 0; set -C; : >"$file") 2>/dev/null
 [ -r "$file" ] || { echo "broken cannot read $file"; exit 1; }
 exec 9<"$file"
-flock -n -E 75 9; code=$?
-if [ "$code" = 75 ]; then
+# Without -E, which busybox lacks: it refuses in silence, and says what is wrong otherwise.
+said=$(flock -n 9 2>&1); code=$?
+if [ "$code" != 0 ] && [ -z "$said" ]; then
   newest=$(ls -t "$file".*.owner 2>/dev/null | head -n 1)
   echo "refused $(cat "$newest" /dev/null 2>/dev/null)"; exit 0
 fi
-[ "$code" = 0 ] || { echo "broken flock exits with $code"; exit 1; }
+[ "$code" = 0 ] || { echo "broken $said"; exit 1; }
 # By a rename, which follows no link that somebody else put there; and no child keeps the lock by its descriptor.
 new=$(umask 022; mktemp "$dir/cu.XXXXXX") && chmod 644 "$new" && printf '%s\\n' "$2" >"$new" && mv -f "$new" "$own"
 echo held

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -106,7 +106,9 @@ describe.each(['dash', 'busybox'] as const)('in %s', (shell) => {
     const where = async (name: string): Promise<string> => (await execute('which', [name])).stdout.trim();
     if (shell === 'busybox') await execute('busybox', ['--install', '-s', path.join(tools, 'bin')]);
     else await symlink(await where('dash'), path.join(tools, 'bin', 'sh'));
-    await symlink(await where('flock'), path.join(tools, 'bin', 'flock'));
+    const flock = path.join(tools, 'bin', 'flock');
+    if (shell === 'dash') await symlink(await where('flock'), flock);
+    else await writeFile(flock, busyboxFlock(await where('flock')), { mode: 0o755 });
   });
 
   afterAll(() => rm(tools, { recursive: true, force: true }));
@@ -132,3 +134,11 @@ describe.each(['dash', 'busybox'] as const)('in %s', (shell) => {
     await again[Symbol.asyncDispose]();
   });
 });
+
+/** Debian builds its busybox without flock: this is the real one, with no more options than busybox gives it. */
+function busyboxFlock(flock: string): string {
+  return `#!/bin/sh
+case $1 in -*[!sxun]*) echo "flock: unrecognized option: $1" >&2; exit 1 ;; esac
+exec ${flock} "$@"
+`;
+}
