@@ -53,7 +53,7 @@ async function answers(port = 8581): Promise<readonly string[]> {
 }
 
 async function colourOn(host: string): Promise<string> {
-  return scenario.docker(host, 'exec', `${PROJECT}-dev-site-1`, 'printenv', 'COLOUR');
+  return scenario.docker(host, 'exec', `${PROJECT}-dev-site-1`, 'sh', '-c', 'echo $COLOUR');
 }
 
 test('a deploy is recorded with what it did, one without changes is not', async () => {
@@ -178,7 +178,7 @@ test('two who deploy at once: one goes on, the other is told who it is', async (
 
 test('the status says how the proxy sees each instance, at its public port', async () => {
   const { stdout } = await scenario.cu('status', '--json');
-  const rows: { service: string; proxy?: string; ports: string[] }[] = JSON.parse(stdout).instances;
+  const rows: { service: string; proxy?: string; ports: string[] }[] = JSON.parse(stdout.split('\n').at(-1) ?? '').instances;
 
   const sites = rows.filter(({ service }) => service === 'site');
   expect(sites).toHaveLength(2);
