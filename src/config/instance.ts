@@ -6,6 +6,7 @@ import type { Traits } from '../kinds/kind.ts';
 import { DEFAULT_TIMEOUT_MS, type HealthSettings } from '../kinds/service.ts';
 import type { EnvironmentConfig } from './parse.ts';
 import type { Placement } from './placements.ts';
+import { strategyOf } from './strategy.ts';
 import { DEFAULT_LOGS, own, type Config } from './schema.ts';
 
 export const STORAGE_TARGET = '/var/lib/cu/storage';
@@ -81,7 +82,7 @@ export function expandInstance(
     stopSignal: settings.stopSignal ?? traits.stopSignal,
     restart: settings.restart,
     logs: { maxBytes: logs.maxSize, maxFiles: logs.maxFiles },
-    rollout: settings.rollout?.strategy ?? traits.rollout,
+    rollout: strategyOf(config, placement),
     batch: settings.rollout?.batch ?? DEFAULT_BATCH,
     route: traits.route && {
       ...traits.route,

@@ -3,6 +3,7 @@ import { settingPath, type Placement } from './placements.ts';
 import type { Complaint } from './problem.ts';
 import type { Subject } from './rule.ts';
 import { own } from './schema.ts';
+import { strategyOf } from './strategy.ts';
 
 /** Addresses and ports that one of `before` has, and that an instance of `subject` asks for as well, on the same host. */
 export function portClashes(before: Subject, subject: Subject): readonly Complaint[] {
@@ -22,7 +23,9 @@ export function portClashes(before: Subject, subject: Subject): readonly Complai
     for (const [index, port] of placement.settings.ports.entries()) {
       const earlier = sameMachine(before, subject, placement.host) ? taken.get(keyOf(placement.host, port)) : undefined;
       const clash = earlier?.find(
-        (other) => overlaps(other.port, port) && !canShare(placement, other.holder, isWithin),
+        (other) =>
+          overlaps(other.port, port) &&
+          !canShare(behindProxy(subject, placement), behindProxy(before, other.holder), isWithin),
       );
       const path = [...settingPath(subject.config, placement, 'ports'), index];
       // Ten replicas are one mistake, not nine.
@@ -37,16 +40,17 @@ export function portClashes(before: Subject, subject: Subject): readonly Complai
 }
 
 /** Behind the proxy of a host a port leads to as many services as have names or paths of their own. */
-function canShare(one: Placement, other: Placement, isWithin: boolean): boolean {
-  if (!isBehindProxy(one) || !isBehindProxy(other)) return false;
+function canShare(one: Placement | undefined, other: Placement | undefined, isWithin: boolean): boolean {
+  if (one === undefined || other === undefined) return false;
   if (isWithin && one.service === other.service) return true;
   const taken = new Set(wishesOf(other));
   return !wishesOf(one).some((wish) => taken.has(wish));
 }
 
-function isBehindProxy({ kind, settings, traits }: Placement): boolean {
-  const strategy = settings.rollout?.strategy ?? traits.rollout;
-  return kind === 'webserver' && strategy === 'proxy' && !['host', 'none'].includes(settings.network);
+function behindProxy({ config }: Subject, placement: Placement): Placement | undefined {
+  const { kind, settings } = placement;
+  const isProxied = kind === 'webserver' && strategyOf(config, placement) === 'proxy';
+  return isProxied && !['host', 'none'].includes(settings.network) ? placement : undefined;
 }
 
 function wishesOf({ traits }: Placement): readonly string[] {

@@ -234,7 +234,7 @@ async function putBack(host: Host, old: Running, mustStart: boolean, error: unkn
 }
 
 /** A stop that was interrupted goes on in the engine: that the container runs counts once it has started anew. */
-export async function startAgain(host: Host, { id, startedAt }: Running): Promise<boolean> {
+async function startAgain(host: Host, { id, startedAt }: Running): Promise<boolean> {
   const deadline = AbortSignal.timeout(PUT_BACK_MS);
   const patience = AbortSignal.timeout(PUT_BACK_MS / 2);
   while (!deadline.aborted) {

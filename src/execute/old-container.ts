@@ -59,7 +59,7 @@ export async function drainContainer(step: DrainStep, drain: Drain): Promise<voi
  * Tells a container to finish its work and leaves it to do so: the engine waits for it, and kills it after its drain,
  * also when nobody listens any more. Its name says that it was told.
  */
-export async function detach(host: Host, { name, id, drainMs }: Drain): Promise<void> {
+async function detach(host: Host, { name, id, drainMs }: Drain): Promise<void> {
   const prompt = AbortSignal.timeout(TELL_MS);
   const base = name.slice(0, -REPLACED.length);
   await renameContainer(host, id, `${base}${DRAINING}${id.slice(0, 12)}`, prompt).catch(() => undefined);

@@ -178,7 +178,9 @@ test('two who deploy at once: one goes on, the other is told who it is', async (
 
 test('the status says how the proxy sees each instance, at its public port', async () => {
   const { stdout } = await scenario.cu('status', '--json');
-  const rows: { service: string; proxy?: string; ports: string[] }[] = JSON.parse(stdout.split('\n').at(-1) ?? '').instances;
+  const rows: { service: string; proxy?: string; ports: string[] }[] = JSON.parse(
+    stdout.split('\n').at(-1) ?? '',
+  ).instances;
 
   const sites = rows.filter(({ service }) => service === 'site');
   expect(sites).toHaveLength(2);

@@ -23,7 +23,7 @@ const ASK_MS = 10_000;
  * One command to the runtime socket of a host's proxy (https://docs.haproxy.org/2.6/management.html, section 9.3),
  * through the connection to the host; the proxy closes the stream after its answer.
  */
-export async function askProxy(host: Host, command: string, signal: AbortSignal): Promise<string> {
+async function askProxy(host: Host, command: string, signal: AbortSignal): Promise<string> {
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(ASK_MS)]);
   const stream = await host.dial({ type: 'unix', path: PROXY_SOCKET }, deadline);
   try {

@@ -73,7 +73,7 @@ export function routeNodes(
 }
 
 /** The proxy holds a port that a container is to publish by itself from now on. */
-export function isInTheWay(
+function isInTheWay(
   previous: ProxyPart | undefined,
   wanted: ProxyPart,
   bound: readonly Bound[],
