@@ -369,7 +369,8 @@ class Keeper:
         for path in self.hand.glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 ages.append(time.time() - path.stat().st_mtime)
-        BUSY.write_text(f"{len(ages)} {max(ages, default=0):.0f}\n")
+        with contextlib.suppress(OSError):
+            BUSY.write_text(f"{len(ages)} {max(ages, default=0):.0f}\n")
 
     def renew(self, ledger: Any) -> None:
         held_now = self.held()

@@ -1,0 +1,194 @@
+import { expect, test } from 'vitest';
+import type { ProxyPart } from '../../../src/core/proxy.ts';
+import { LABELS } from '../../../src/core/state.ts';
+import type { InstanceSpec, ObservedHost } from '../../../src/core/state.ts';
+import type { PlanInput, WantedImage } from '../../../src/plan/input.ts';
+import { plan } from '../../../src/plan/plan.ts';
+import { PROXY_SPEC } from '../../../src/plan/proxy/nodes.ts';
+import { appImage, container, FACTS, instance, observedHost, planInput } from './inputs.ts';
+import { steps } from './steps.ts';
+
+const HAPROXY: WantedImage = {
+  type: 'ref',
+  source: { type: 'ref', name: 'haproxy', reference: 'haproxy:lts', keep: 3 },
+};
+
+function web(overrides: Partial<InstanceSpec> = {}): InstanceSpec {
+  return instance({
+    kind: 'webserver',
+    rollout: 'proxy',
+    phase: 20,
+    ports: [{ bind: '*', port: 80, containerPort: 8000 }],
+    ...overrides,
+  });
+}
+
+function input(instances: readonly InstanceSpec[], host: Partial<ObservedHost> = {}): PlanInput {
+  const made = planInput({ instances, hosts: [observedHost(host)] });
+  return { ...made, images: new Map([...made.images, ['haproxy', HAPROXY]]) };
+}
+
+/** A host on which the web service runs in a slot, as the part of its proxy says. */
+function running({
+  slot = 'a',
+  live = 'a',
+}: { readonly slot?: 'a' | 'b'; readonly live?: 'a' | 'b' } = {}): ObservedHost {
+  const [create] = plan(input([web()])).plan.nodes.flatMap(({ action }) =>
+    action.type === 'create-container' ? [action.spec] : [],
+  );
+  const port = slot === 'a' ? 20_000 : 20_001;
+  return observedHost({
+    containers: [
+      container({
+        labels: { ...create?.labels, [LABELS.slot]: slot },
+        imageId: 'sha256:app',
+        ports: [{ address: '127.0.0.1', port, containerPort: 8000 }],
+      }),
+    ],
+    images: [
+      {
+        id: 'sha256:app',
+        tags: ['shop:r1', 'shop:dev'],
+        digests: [],
+        labels: { [LABELS.inputs]: 'inputs-1', [LABELS.version]: 'r1' },
+        sizeBytes: 1,
+        createdAt: 1,
+      },
+    ],
+    networks: [{ id: 'n', name: 'shop-dev', labels: {} }],
+    state: { specKey: planInput().fresh.specKey, brokerPassword: undefined, hold: undefined, hosts: [] },
+    proxy: { isRunning: true, spec: PROXY_SPEC, parts: [partOf(live)] },
+  });
+}
+
+function partOf(live: 'a' | 'b', overrides: Partial<ProxyPart> = {}): ProxyPart {
+  return {
+    project: 'shop',
+    environment: 'dev',
+    routes: [
+      {
+        service: 'web',
+        containerPort: 8000,
+        address: '',
+        port: 80,
+        hosts: [],
+        paths: [],
+        certificate: undefined,
+        checkPath: undefined,
+        drainMs: 10_000,
+        servers: [{ instance: '1', ports: { a: 20_000, b: 20_001 }, live }],
+      },
+    ],
+    ...overrides,
+  };
+}
+
+const bindingsOf = (made: PlanInput): readonly unknown[] =>
+  plan(made).plan.nodes.flatMap(({ action }) => {
+    if (action.type !== 'create-container' && action.type !== 'replace-container') return [];
+    const host = action.spec.body['HostConfig'];
+    return [typeof host === 'object' && host !== null && 'PortBindings' in host ? host.PortBindings : undefined];
+  });
+
+test('a first webserver brings the proxy, gets a port of the loopback, and is routed once it is well', () => {
+  const made = input([web()]);
+
+  expect(steps(made).map((line) => line.replace(/: .*/, ''))).toEqual([
+    'web-1/app/ship',
+    'web-1/haproxy/pull',
+    'web-1/shop-dev-state/state',
+    'web-1/shop-dev/network',
+    'web-1/cu-proxy/proxy',
+    'web-1/shop-dev-web-1/create',
+    'web-1/shop-dev/routes',
+    'web-1/app/tag',
+  ]);
+  const routes = plan(made).plan.nodes.find(({ action }) => action.type === 'apply-routes');
+  expect(routes?.after).toContain('web-1/shop-dev-web-1/create');
+  expect(bindingsOf(made)).toEqual([{ '8000/tcp': [{ HostIp: '127.0.0.1', HostPort: '20000' }] }]);
+});
+
+test('nothing is to do when it runs in the slot that is live', () => {
+  expect(steps({ ...input([web()]), hosts: [running()] })).toEqual([]);
+});
+
+test('a new version takes the other slot, needs no new routes, and the old one is drained', () => {
+  const made = { ...input([web()]), hosts: [running()] };
+  const next = { ...made, images: new Map([...made.images, ['app', appImage('inputs-2', 'r2')]]) };
+
+  expect(steps(next)).toEqual([
+    'web-1/app/ship: not on the host',
+    'web-1/shop-dev-web-1/replace: new version r2',
+    'web-1/app/tag: dev is r2',
+  ]);
+  expect(bindingsOf(next)).toEqual([{ '8000/tcp': [{ HostIp: '127.0.0.1', HostPort: '20001' }] }]);
+  const drain = plan(next).plan.nodes.find(({ action }) => action.type === 'drain-container');
+  expect(drain?.action).toMatchObject({ place: { service: 'web', instance: '1', slot: 'a' } });
+});
+
+test('requests that an interrupted run left with the wrong container are switched before anything else', () => {
+  const made = { ...input([web()]), hosts: [running({ slot: 'a', live: 'b' })] };
+
+  expect(steps(made)).toEqual(['web-1/shop-dev-web-1/switch: left by an interrupted run']);
+});
+
+test('another port or name changes routes alone', () => {
+  const ports = [{ bind: '*', port: 81, containerPort: 8000 }];
+
+  expect(steps({ ...input([web({ ports })]), hosts: [running()] })).toEqual(['web-1/shop-dev/routes: routes changed']);
+});
+
+test('replicas share a port, with a place each', () => {
+  const made = input([web(), web({ instance: '2' })]);
+
+  const [part] = plan(made).plan.nodes.flatMap(({ action }) => (action.type === 'apply-routes' ? [action.part] : []));
+  expect(part?.routes).toHaveLength(1);
+  expect(part?.routes[0]?.servers.map(({ instance: name, ports }) => [name, ports])).toEqual([
+    ['1', { a: 20_000, b: 20_001 }],
+    ['2', { a: 20_002, b: 20_003 }],
+  ]);
+});
+
+test('places avoid every port that is taken', () => {
+  const other = partOf('a', { project: 'other' });
+  const made = input([web({ ports: [{ bind: '*', port: 8080, containerPort: 8000 }] })], {
+    facts: { ...FACTS, listening: [{ address: '127.0.0.1', port: 20_002 }] },
+    containers: [container({ name: 'x', ports: [{ address: '0.0.0.0', port: 20_003, containerPort: 1 }] })],
+    proxy: { isRunning: true, spec: PROXY_SPEC, parts: [other] },
+  });
+
+  expect(bindingsOf(made)).toEqual([{ '8000/tcp': [{ HostIp: '127.0.0.1', HostPort: '20004' }] }]);
+});
+
+test("another project's route is named before anything changes, unless names keep them apart", () => {
+  const proxy = { isRunning: true, spec: PROXY_SPEC, parts: [partOf('a', { project: 'other' })] };
+  const route = { hosts: ['shop.org'], paths: [], certificate: undefined };
+
+  expect(plan(input([web()], { proxy })).problems.map(({ message }) => message)).toEqual([
+    'port 80 for web leads to project other, environment dev already',
+  ]);
+  expect(plan(input([web({ route })], { proxy })).problems).toEqual([]);
+});
+
+test('a container that holds the port itself hands it over, and the plan says that there is a gap', () => {
+  const host = running();
+  const direct = host.containers.map(({ labels: { [LABELS.slot]: _slot, ...labels }, ...each }) => ({
+    ...each,
+    labels,
+    ports: [{ address: '0.0.0.0', port: 80, containerPort: 8000 }],
+  }));
+  const made = { ...input([web()]), hosts: [{ ...host, containers: direct, proxy: undefined }] };
+  const next = { ...made, images: new Map([...made.images, ['app', appImage('inputs-2', 'r2')]]) };
+
+  expect(steps(next)).toContain(
+    'web-1/shop-dev-web-1/replace: new version r2, hands port 80 to the proxy: a short gap',
+  );
+});
+
+test('a service that leaves the proxy gets its port before it starts', () => {
+  const made = { ...input([web({ rollout: 'recreate' })]), hosts: [running()] };
+
+  const { nodes } = plan(made).plan;
+  const replace = nodes.find(({ action }) => action.type === 'replace-container');
+  expect(replace?.after).toContain('web-1/shop-dev/routes');
+});
