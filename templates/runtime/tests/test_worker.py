@@ -15,6 +15,7 @@ import pytest
 from cu import CallError, api
 from cu.config import Settings
 from cu.testing import Workers, eventually
+from cu.worker import BUSY
 
 WORK = Path(__file__).parent / "work"
 sys.path.insert(0, str(WORK))
@@ -205,11 +206,14 @@ def test_what_is_not_cached_is_computed_each_time(workers: Workers) -> None:
 
 def test_a_stopping_worker_finishes_what_it_runs(workers: Workers, marks: Path) -> None:
     process = workers.start()
-    pending = jobs.work.submit("last", 1.0)
+    pending = jobs.work.submit("last", 2.0)
     eventually(lambda: any(line.startswith("S last") for line in lines(marks)))
 
+    BUSY.unlink(missing_ok=True)
     process.send_signal(signal.SIGTERM)
 
+    # Whoever waits for it reads there how much is left.
+    eventually(lambda: BUSY.exists() and BUSY.read_text().startswith("1 "), what="a word about what is left")
     assert process.wait(20) == 0
     assert pending.state() == "done"
     assert sum(line.startswith("S last") for line in lines(marks)) == 1
