@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Plan, PlanNode } from '../core/action.ts';
 import type { CuError } from '../core/error.ts';
 import type { ReleaseKind, ReleaseOutcome } from '../core/release.ts';
-import { writeHosts } from '../history/hosts.ts';
+import { writeGaps, writeHosts } from '../history/now.ts';
 import { nextSequence } from '../history/merge.ts';
 import { openRecorder } from '../history/recorder.ts';
 import type { Recorder } from '../history/recorder.ts';
@@ -113,7 +113,7 @@ async function endRecord(
     secrets.all(),
   );
   const verdict = verdictOf(outcome);
-  await recorder.end(verdict, reason, releaseImages(images, observed));
+  await Promise.all([recorder.end(verdict, reason, releaseImages(images, observed)), noteGaps(prepared, outcome)]);
   if (verdict !== 'done' || targets.length > 0) return;
   // What could not be looked at, or was not to be removed, is not forgotten.
   const used = desired.hosts.filter(({ name }) => desired.instances.some(({ host }) => host === name));
@@ -124,6 +124,18 @@ async function endRecord(
   const isGone = ({ address }: { readonly address: string }): boolean =>
     isAgreed && observed.some(({ name }) => !used.some((each) => each.name === name) && name.endsWith(address));
   await writeHosts(hosts, desired, [...used, ...forgotten.filter((each) => !isGone(each))]);
+}
+
+/** Each host remembers its own. */
+async function noteGaps({ observed, session, desired }: Prepared, { gaps = [] }: RunResult): Promise<void> {
+  await Promise.all(
+    observed.map(async ({ name, state }) => {
+      const own = gaps.filter((gap) => gap.host === name).map(({ instance, ms }) => [instance, ms]);
+      const host = session.hosts.get(name);
+      if (own.length > 0 && host !== undefined)
+        await writeGaps(host, desired, { ...state?.gaps, ...Object.fromEntries(own) });
+    }),
+  );
 }
 
 function verdictOf({ cancelled, failed, undone }: RunResult): ReleaseOutcome {

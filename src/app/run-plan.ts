@@ -4,7 +4,7 @@ import type { FailurePolicy } from '../core/rollout.ts';
 import { execute } from '../execute/execute.ts';
 import type { ExecutionResult, RunStep } from '../execute/execute.ts';
 import { createRunner } from '../execute/handlers.ts';
-import type { Runner } from '../execute/handlers.ts';
+import type { Gap, Runner } from '../execute/handlers.ts';
 import { letGo } from '../execute/old-container.ts';
 import { isGate, pendingDrains, planUndo } from '../plan/undo.ts';
 import { engineAddress } from '../transport/local.ts';
@@ -19,6 +19,7 @@ const DEFAULT_STEPS = 32;
 /** What became of a plan, and of putting back what a failed one had done. */
 export interface RunResult extends ExecutionResult {
   readonly undone?: ExecutionResult;
+  readonly gaps?: readonly Gap[];
 }
 
 interface RunOptions {
@@ -48,7 +49,7 @@ export async function runPlan(
       parallel: context.options.parallel ?? DEFAULT_STEPS,
       onFailure: policy,
     });
-  const result = await walk(plan, onFailure);
+  const result = { ...(await walk(plan, onFailure)), gaps: runner.gaps };
   if (result.cancelled) await letDrain(context, prepared, { plan, done: result.done });
   const hasFailed = result.failed.some(({ node }) => isGate(node));
   if (onFailure !== 'rollback' || !hasFailed || result.cancelled) return result;

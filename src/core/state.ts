@@ -254,6 +254,8 @@ export interface HostState {
   readonly hold: Hold | undefined;
   /** All hosts of the environment when it was last deployed as a whole. */
   readonly hosts: readonly KnownHost[];
+  /** Milliseconds for which an instance was away when it was last stopped first, by `service/instance`. */
+  readonly gaps: Readonly<Record<string, number>>;
 }
 
 export interface ObservedHost {

@@ -58,7 +58,8 @@ function briefly({ health }: ContainerSpec): number {
 
 /**
  * Replaces `oldId`: stop-first or start-first. The old one is kept as NAME-old until the run has succeeded. When the
- * new one fails, or the run is interrupted, the new one is removed and the old one serves as before.
+ * new one fails, or the run is interrupted, the new one is removed and the old one serves as before. Returns for how
+ * many milliseconds there was neither, where the old one had to go first.
  */
 export async function replaceContainer(
   step: ContainerStep,
@@ -67,10 +68,14 @@ export async function replaceContainer(
     strategy,
     isCanary,
   }: Pick<Extract<Action, { type: 'replace-container' }>, 'oldId' | 'strategy' | 'isCanary'>,
-): Promise<void> {
-  const { host, spec, signal } = step;
+): Promise<number | undefined> {
+  const { host, spec, signal, now } = step;
   const old = await inspectContainer(host, oldId, signal);
-  if (old === undefined) return createAndProve(step);
+  if (old === undefined) {
+    await createAndProve(step);
+    return undefined;
+  }
+  let stoppedAt: number | undefined;
   const oldName = `${spec.name}${REPLACED}`;
   const isMisnamed = old.observed.name === `${spec.name}${UNPROVEN}`;
   if (isMisnamed) await moveAside(step, oldId, oldName);
@@ -79,6 +84,7 @@ export async function replaceContainer(
     if (strategy === 'recreate') {
       step.onProgress('stopping the old one');
       if (old.observed.state === 'paused') await unpauseContainer(host, oldId, signal);
+      stoppedAt = now();
       await stopContainer(host, oldId, spec.drainMs, signal);
     }
     newId = await startUnproven(step, isCanary && strategy !== 'recreate' ? spec.health.stableMs : briefly(spec));
@@ -89,6 +95,7 @@ export async function replaceContainer(
     // From here on the new one is proven. Both renames are done even when interrupted, so that names tell the truth.
     if (old.observed.name !== oldName) await moveAside(step, oldId, oldName);
     await takeName(step, newId);
+    return stoppedAt === undefined ? undefined : now() - stoppedAt;
   } catch (error) {
     if (newId !== undefined) {
       await stepBack(step);

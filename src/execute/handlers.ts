@@ -20,16 +20,27 @@ import type { Switching } from './proxy/switch.ts';
 import type { RunScope } from './scope.ts';
 import { checkBroker, runTask } from './task.ts';
 
+/** For how long an instance was away because its old container had to go first. */
+export interface Gap {
+  readonly host: string;
+  /** `service/instance`. */
+  readonly instance: string;
+  readonly ms: number;
+}
+
 /** Runs steps of every type; dispose of it to close what the image steps opened. */
 export interface Runner extends AsyncDisposable {
   readonly run: RunStep;
+  readonly gaps: readonly Gap[];
 }
 
 export function createRunner(scope: RunScope): Runner {
   const images = createImageSteps(scope);
   const passed = new Map<string, Passed>();
+  const gaps: Gap[] = [];
   return {
-    run: (node, signal) => runStep(node, signal, { scope, images, passed }),
+    run: (node, signal) => runStep(node, signal, { scope, images, passed, gaps }),
+    gaps,
     [Symbol.asyncDispose]: () => images[Symbol.asyncDispose](),
   };
 }
@@ -39,6 +50,7 @@ interface Shared {
   readonly images: ImageSteps;
   /** What the containers made in this run were when their gate let them pass, by `host/name`. */
   readonly passed: Map<string, Passed>;
+  readonly gaps: Gap[];
 }
 
 const NOT_SEEN: Passed = { at: 0, restarts: 0 };
@@ -46,7 +58,7 @@ const NOT_SEEN: Passed = { at: 0, restarts: 0 };
 async function runStep(
   node: PlanNode,
   signal: AbortSignal,
-  { scope, images, passed }: Shared,
+  { scope, images, passed, gaps }: Shared,
 ): Promise<string | undefined> {
   const { action } = node;
   const { desired } = scope;
@@ -109,10 +121,13 @@ async function runStep(
       await createAndProve(container(action.spec, images.idOn(node.host, action.spec.image)));
       await notePassed(node, action.spec.name);
       return undefined;
-    case 'replace-container':
-      await replaceContainer(container(action.spec, images.idOn(node.host, action.spec.image)), action);
+    case 'replace-container': {
+      const gapMs = await replaceContainer(container(action.spec, images.idOn(node.host, action.spec.image)), action);
       await notePassed(node, action.spec.name);
-      return undefined;
+      if (gapMs === undefined) return undefined;
+      gaps.push({ host: node.host, instance: `${action.spec.service}/${action.spec.instance}`, ms: gapMs });
+      return `${(gapMs / 1000).toFixed(1)} s without it`;
+    }
     case 'drain-container':
       await drainContainer(
         { ...output, host, proxy: action.place === undefined ? undefined : switching(action.place) },

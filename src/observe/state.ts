@@ -60,6 +60,7 @@ export function parseState(files: ReadonlyMap<string, string>): HostState | unde
     brokerPassword: password === undefined ? undefined : new Secret('broker-password', password),
     hold: parseHold(files.get('hold') ?? ''),
     hosts: parseHosts(files.get('hosts')),
+    gaps: parseGaps(files.get('gaps')),
   };
 }
 
@@ -90,6 +91,14 @@ function parseHosts(text: string | undefined): HostState['hosts'] {
     }));
   } catch {
     return [];
+  }
+}
+
+function parseGaps(text: string | undefined): HostState['gaps'] {
+  try {
+    return z.record(z.string(), z.number()).parse(JSON.parse(text ?? '{}'));
+  } catch {
+    return {};
   }
 }
 

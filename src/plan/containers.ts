@@ -154,9 +154,11 @@ function hasRoom(instance: InstanceSpec, { host, roomBytes }: Room): boolean {
 function gapOf(instance: InstanceSpec, strategy: RolloutStrategy, room: Room): string {
   const port = instance.ports[0];
   if (strategy !== 'recreate') return '';
-  if (port !== undefined) return `, stop first: holds port ${port.port}`;
-  if (instance.singleton) return ', stop first: only one at a time';
-  return hasRoom(instance, room) ? ', stop first' : ', stop first: no memory for two';
+  const last = room.host.state?.gaps[`${instance.service}/${instance.instance}`];
+  const gap = last === undefined ? '' : `, ${(last / 1000).toFixed(1)} s without it last time`;
+  if (port !== undefined) return `, stop first: holds port ${port.port}${gap}`;
+  if (instance.singleton) return `, stop first: only one at a time${gap}`;
+  return `, stop first${hasRoom(instance, room) ? '' : ': no memory for two'}${gap}`;
 }
 
 export function isOfInstance(container: ObservedContainer, instance: InstanceSpec): boolean {

@@ -72,7 +72,7 @@ async function getSafely(): Promise<string> {
     const options = { host: address, port: 8592, path: '/', rejectUnauthorized: false, agent: false, timeout: 5000 };
     const asked = request(options, (answer) => {
       const { socket } = answer;
-      const name = socket instanceof TLSSocket ? socket.getPeerCertificate().subject.CN : '';
+      const name = socket instanceof TLSSocket ? String(socket.getPeerCertificate().subject.CN) : '';
       let text = '';
       answer.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
       answer.on('end', () => resolve(`${name} ${text.trim()}`));

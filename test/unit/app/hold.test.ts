@@ -9,7 +9,9 @@ const AT = new Date(2026, 10, 23, 10, 12).getTime();
 
 function heldBy(who: string | undefined, since = AT): ObservedHost {
   const hold = who === undefined ? undefined : { message: 'measuring until six', who, since };
-  return observedHost({ state: { specKey: new Secret('spec-key', 'k'), brokerPassword: undefined, hosts: [], hold } });
+  return observedHost({
+    state: { specKey: new Secret('spec-key', 'k'), brokerPassword: undefined, hosts: [], gaps: {}, hold },
+  });
 }
 
 test('a hold on one host of several keeps deploys away, and says whose, since when and why', () => {

@@ -40,6 +40,7 @@ function applyNode(input: PlanInput, host: ObservedHost, { action }: PlanNode): 
           specKey: action.specKey,
           brokerPassword: action.brokerPassword ?? host.state?.brokerPassword,
           hosts: [],
+          gaps: {},
           hold: host.state?.hold,
         },
       };

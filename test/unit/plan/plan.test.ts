@@ -179,6 +179,19 @@ describe('a second deploy', () => {
   });
 });
 
+test('a plan says for how long an instance was away when it was last stopped first', () => {
+  const ports = [{ bind: '*', port: 80, containerPort: 8000 }];
+  const input = asked(deployed({ instances: [instance({ ports })] }), { command: ['other'] });
+  const hosts = input.hosts.map((host) => ({
+    ...host,
+    state: host.state === undefined ? undefined : { ...host.state, gaps: { 'web/1': 1840 } },
+  }));
+
+  expect(steps({ ...input, hosts })).toEqual([
+    'web-1/shop-dev-web-1/replace: command changed, stop first: holds port 80, 1.8 s without it last time',
+  ]);
+});
+
 describe('what is not ours', () => {
   test('is never touched, whatever it is called', () => {
     const foreign = container({ id: 'foreign', name: 'shop-dev-other-1' });

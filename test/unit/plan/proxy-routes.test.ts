@@ -56,7 +56,7 @@ function running({
       },
     ],
     networks: [{ id: 'n', name: 'shop-dev', labels: {} }],
-    state: { specKey: planInput().fresh.specKey, brokerPassword: undefined, hold: undefined, hosts: [] },
+    state: { specKey: planInput().fresh.specKey, brokerPassword: undefined, hold: undefined, hosts: [], gaps: {} },
     proxy: { isRunning: true, spec: PROXY_SPEC, parts: [partOf(live)] },
   });
 }

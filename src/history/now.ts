@@ -21,9 +21,21 @@ export async function writeHosts(hosts: readonly Host[], owner: Owner, known: re
       dockerSocket,
     })),
   );
+  await Promise.all(hosts.map((host) => writeNow(host, owner, { name: 'hosts', content })));
+}
+
+/** How long instances were away, for the next plan to say. */
+export async function writeGaps(host: Host, owner: Owner, gaps: Readonly<Record<string, number>>): Promise<void> {
+  await writeNow(host, owner, { name: 'gaps', content: JSON.stringify(gaps) });
+}
+
+async function writeNow(
+  host: Host,
+  owner: Owner,
+  { name, content }: { readonly name: string; readonly content: string },
+): Promise<void> {
   const to = { container: stateName(owner), folder: STATE_DIRECTORY };
-  const files = [{ path: `${NOW_FOLDER}/hosts`, mode: 0o600, content }];
-  const signal = AbortSignal.timeout(WRITE_MS);
+  const files = [{ path: `${NOW_FOLDER}/${name}`, mode: 0o600, content }];
   // The next deploy writes it again: no reason to fail this one.
-  await Promise.allSettled(hosts.map((host) => putFiles(host.docker(), to, { files, signal })));
+  await putFiles(host.docker(), to, { files, signal: AbortSignal.timeout(WRITE_MS) }).catch(() => undefined);
 }
