@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { z } from 'zod/mini';
 import { CuError } from '../core/error.ts';
-import { orAborted } from '../transport/abort.ts';
+import { orAborted, within } from '../transport/abort.ts';
 import type { Host } from '../transport/host.ts';
 
 const ownerSchema = z.object({
@@ -62,7 +62,7 @@ export async function holdLock(
   host: Host,
   { name, owner, signal }: { readonly name: string; readonly owner: LockOwner; readonly signal: AbortSignal },
 ): Promise<Answer> {
-  const deadline = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]);
+  const deadline = within(ANSWER_MS, signal);
   const stream = await host.converse(['sh', '-c', SCRIPT, 'sh', name, JSON.stringify(owner)], deadline);
   stream.on('error', () => undefined);
   try {

@@ -4,7 +4,7 @@ import { CuError } from '../core/error.ts';
 import type { Secret } from '../core/secret.ts';
 import type { Health } from '../core/health.ts';
 import type { InspectedContainer } from '../observe/parse.ts';
-import { orAborted } from '../transport/abort.ts';
+import { orAborted, within } from '../transport/abort.ts';
 import { asSocket } from '../transport/docker.ts';
 import { runInContainer } from '../transport/exec.ts';
 import type { Host } from '../transport/host.ts';
@@ -19,7 +19,7 @@ export async function probe(
   health: Health,
   options: { readonly secret: Secret | undefined; readonly signal: AbortSignal },
 ): Promise<string | undefined> {
-  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(ASK_TIMEOUT_MS)]);
+  const signal = within(ASK_TIMEOUT_MS, options.signal);
   switch (health.type) {
     case 'none':
       return undefined;

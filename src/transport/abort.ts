@@ -22,6 +22,17 @@ export function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefine
   });
 }
 
+/** Node 20 may forget a timeout that only `AbortSignal.any` knows of, and then it never comes (nodejs/node#54614). */
+const pending = new Set<AbortSignal>();
+
+/** Aborts after so many milliseconds, or with the other signal. */
+export function within(ms: number, signal?: AbortSignal): AbortSignal {
+  const limit = AbortSignal.timeout(ms);
+  pending.add(limit);
+  limit.addEventListener('abort', () => pending.delete(limit), { once: true });
+  return signal === undefined ? limit : AbortSignal.any([signal, limit]);
+}
+
 function reasonOf(signal: AbortSignal): Error {
   return signal.reason instanceof Error ? signal.reason : new Error('interrupted');
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { CuError } from '../core/error.ts';
 import type { HostTarget } from '../core/state.ts';
+import { within } from './abort.ts';
 import { createDocker } from './docker.ts';
 import type { DockerOptions } from './docker.ts';
 import { DEFAULT_SOCKET, socketError, socketState } from './engine-socket.ts';
@@ -172,8 +173,7 @@ interface DialOptions {
 }
 
 async function dial(to: DialTarget, { master, mux, sockets, run, described, signal }: DialOptions): Promise<Duplex> {
-  const limit = AbortSignal.timeout(DIAL_TIMEOUT_MS);
-  const either = signal === undefined ? limit : AbortSignal.any([signal, limit]);
+  const either = within(DIAL_TIMEOUT_MS, signal);
   try {
     if (to.type === 'tcp') return await mux.dialTcp(to.address, to.port, either);
     const state = await socketState(run, to.path);

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { AcceptConnection, ClientChannel, TcpConnectionDetails } from 'ssh2';
 import { CuError } from '../core/error.ts';
 import type { HostTarget } from '../core/state.ts';
+import { within } from './abort.ts';
 import { createDocker } from './docker.ts';
 import { DEFAULT_SOCKET, socketError, socketState } from './engine-socket.ts';
 import { dialError, listenError, lostConnection } from './errors.ts';
@@ -132,15 +133,12 @@ async function dialThrough(
   to: DialTarget,
   { described, signal }: { readonly described: Described; readonly signal: AbortSignal | undefined },
 ): Promise<Duplex> {
-  const limit = AbortSignal.timeout(DIAL_TIMEOUT_MS);
+  const limit = within(DIAL_TIMEOUT_MS, signal);
   try {
-    return await openChannel(
-      (done) => {
-        if (to.type === 'unix') client.openssh_forwardOutStreamLocal(to.path, done);
-        else client.forwardOut('127.0.0.1', 0, to.address, to.port, done);
-      },
-      signal === undefined ? limit : AbortSignal.any([signal, limit]),
-    );
+    return await openChannel((done) => {
+      if (to.type === 'unix') client.openssh_forwardOutStreamLocal(to.path, done);
+      else client.forwardOut('127.0.0.1', 0, to.address, to.port, done);
+    }, limit);
   } catch (error) {
     if (signal?.aborted === true) throw new CuError('CANCELLED', 'interrupted', { host: described.name, cause: error });
     if (lost() !== undefined) throw lostConnection(described, lost());

@@ -1,7 +1,7 @@
 import { CuError } from '../../core/error.ts';
 import { PROXY_SOCKET, serverName } from '../../core/proxy.ts';
 import type { Slot } from '../../core/proxy.ts';
-import { orAborted } from '../../transport/abort.ts';
+import { orAborted, within } from '../../transport/abort.ts';
 import type { Host } from '../../transport/host.ts';
 
 /** What the proxy says of one server of a backend, or of the backend as a whole (`server` is BACKEND). */
@@ -24,7 +24,7 @@ const ASK_MS = 10_000;
  * through the connection to the host; the proxy closes the stream after its answer.
  */
 async function askProxy(host: Host, command: string, signal: AbortSignal): Promise<string> {
-  const deadline = AbortSignal.any([signal, AbortSignal.timeout(ASK_MS)]);
+  const deadline = within(ASK_MS, signal);
   const stream = await host.dial({ type: 'unix', path: PROXY_SOCKET }, deadline);
   try {
     stream.write(`${command}\n`);
