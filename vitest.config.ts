@@ -7,7 +7,7 @@ const MINUTE = 60 * SECOND;
 const withHosts = { pool: 'forks', fileParallelism: false, hookTimeout: 5 * MINUTE } as const;
 
 /** What freezes hosts, cuts connections or tries every lock of a host: nothing may run beside it. */
-const DISTURBING = ['unreachable', 'chaos', 'faults-smoke'].map((name) => `test/e2e/${name}.test.ts`);
+const DISTURBING = ['unreachable', 'chaos', 'faults-smoke', 'call'].map((name) => `test/e2e/${name}.test.ts`);
 
 export default defineConfig({
   // Node 20 has no `using`.
