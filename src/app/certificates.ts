@@ -3,7 +3,7 @@ import { sha256 } from '../config/hash.ts';
 import { CuError, CuErrors } from '../core/error.ts';
 import { Secret } from '../core/secret.ts';
 import type { InstanceSpec } from '../core/state.ts';
-import type { Certificates } from '../plan/proxy/routes.ts';
+import type { Certificates } from '../core/proxy.ts';
 
 /** The PEM files that routes name, all that is wrong with them at once. */
 export async function readCertificates(instances: readonly InstanceSpec[]): Promise<Certificates> {

@@ -1,3 +1,5 @@
+import type { Secret } from './secret.ts';
+
 /** The container that stands before the webservers of a host, shared by all projects there, and its volume. */
 export const PROXY_NAME = 'cu-proxy';
 export const PROXY_DIRECTORY = '/etc/cu-proxy';
@@ -75,3 +77,6 @@ export function serverName(instance: string, slot: Slot): string {
 export function otherSlot(slot: Slot): Slot {
   return slot === 'a' ? 'b' : 'a';
 }
+
+/** PEM files of the operator's machine by their paths. */
+export type Certificates = ReadonlyMap<string, { readonly sha256: string; readonly pem: Secret }>;

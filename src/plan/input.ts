@@ -1,7 +1,7 @@
 import type { ContainerSpec } from '../core/container.ts';
 import type { Secret } from '../core/secret.ts';
 import type { BuildSource, Desired, InstanceSpec, ObservedHost, RefSource } from '../core/state.ts';
-import type { Certificates } from './proxy/routes.ts';
+import type { Certificates } from '../core/proxy.ts';
 
 /** An image as this deploy wants it; `version` is what the image already has, or gets when it is built. */
 export type WantedImage =

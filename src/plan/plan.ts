@@ -90,7 +90,7 @@ export function bindAll(input: PlanInput): {
   const parts = new Map<string, ProxyPart>();
   for (const host of input.hosts) {
     try {
-      parts.set(host.name, wantedPart(host, input.desired, input.certificates));
+      parts.set(host.name, wantedPart(host, input.desired, input));
     } catch (error) {
       if (!(error instanceof CuError)) throw error;
       problems.push(error);

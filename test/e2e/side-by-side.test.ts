@@ -5,12 +5,12 @@ import type { Scenario } from '../support/scenario.ts';
 const CONFIG = `
 environments:
   dev: { tag: dev, default: true }
-  stable: { tag: stable, services: { site: { ports: ["*:8521"] } } }
+  stable: { tag: stable, services: { site: { ports: ["*:8532"] } } }
 storage: none
 images: { app: { repository: e2e-main-pair, build: { context: . }, keep: 1 } }
 services:
   broker: { kind: redis, on: [host1] }
-  site: { kind: webserver, image: app, command: [sh, /app.sh], on: [host1], ports: ["*:8520"], health: { stable: 300ms } }
+  site: { kind: webserver, image: app, command: [sh, /app.sh], on: [host1], ports: ["*:8531"], health: { stable: 300ms } }
   loop: { kind: container, image: app, replicas: 2, on: [host2] }
 `;
 
@@ -18,7 +18,7 @@ const OTHER = `
 storage: none
 images: { app: { repository: e2e-main-other, build: { context: . } } }
 services:
-  site: { kind: webserver, image: app, command: [sh, /app.sh], on: [host1], ports: ["*:8520"], health: { stable: 300ms } }
+  site: { kind: webserver, image: app, command: [sh, /app.sh], on: [host1], ports: ["*:8531"], health: { stable: 300ms } }
 `;
 
 let pair: Scenario;
@@ -41,26 +41,26 @@ test('dev and stable of one project live on the same hosts', async () => {
   expect((await pair.cu('deploy', '--env', 'stable')).exitCode).toBe(0);
 
   expect(await pair.containers('host1')).toEqual(expect.arrayContaining([...dev]));
-  expect(await answerOf(8520)).toBe('one');
-  expect(await answerOf(8521)).toBe('one');
+  expect(await answerOf(8531)).toBe('one');
+  expect(await answerOf(8532)).toBe('one');
 });
 
 test('a port that another project holds is found before anything changes', async () => {
   const result = await other.cu('deploy');
 
   expect(result.exitCode).toBe(2);
-  expect(result.stderr).toContain('port 8520 for site leads to project e2e-main-pair, environment dev already');
+  expect(result.stderr).toContain('port 8531 for site leads to project e2e-main-pair, environment dev already');
   expect(await other.containers('host1')).toEqual([]);
   expect(await other.docker('host1', 'images', '-q', 'e2e-main-other')).toBe('');
 });
 
 test('a second project with a port of its own touches neither', async () => {
   const before = await pair.containers('host1');
-  await other.write('cu.config.yaml', (await other.read('cu.config.yaml')).replace('8520', '8522'));
+  await other.write('cu.config.yaml', (await other.read('cu.config.yaml')).replace('8531', '8533'));
 
   expect((await other.cu('deploy')).exitCode).toBe(0);
 
-  expect(await answerOf(8522)).toBe('one');
+  expect(await answerOf(8533)).toBe('one');
   expect(await pair.containers('host1')).toEqual(before);
 });
 
@@ -72,6 +72,8 @@ test('purge prints and removes only with --yes, and never what runs, is kept or 
   const images = async (): Promise<readonly string[]> =>
     (await pair.docker('host1', 'images', '--format', '{{.Repository}}:{{.Tag}}'))
       .split('\n')
+      // Other files of tests work on the same host.
+      .filter((image) => image.startsWith('e2e-main-'))
       .toSorted((a, b) => a.localeCompare(b));
   const before = await images();
 
@@ -128,8 +130,8 @@ test('remove takes one environment away and leaves its data until told otherwise
   expect((await pair.cu('remove', '--yes', '--volumes')).exitCode).toBe(0);
   expect(await volumes()).not.toContain('e2e-main-pair-dev-broker');
   expect(await volumes()).toContain('e2e-main-pair-stable-broker');
-  expect(await answerOf(8521)).toBe('one');
-  expect(await answerOf(8522)).toBe('one');
+  expect(await answerOf(8532)).toBe('one');
+  expect(await answerOf(8533)).toBe('one');
 });
 
 async function answerOf(port: number): Promise<string> {

@@ -1,17 +1,14 @@
 import { CuError } from '../../core/error.ts';
 import { partName, SLOTS } from '../../core/proxy.ts';
-import type { ProxyPart, ProxyRoute, ProxyServer, Slot } from '../../core/proxy.ts';
-import type { Secret } from '../../core/secret.ts';
+import type { Certificates, ProxyPart, ProxyRoute, ProxyServer, Slot } from '../../core/proxy.ts';
 import { LABELS } from '../../core/state.ts';
 import type { Desired, InstanceSpec, ObservedContainer, ObservedHost } from '../../core/state.ts';
 import { bindAddress } from '../address.ts';
+import type { PlanInput } from '../input.ts';
 
 /** Ports of the loopback that slots get; below those that Linux gives out by itself (32768). */
 const FIRST_PORT = 20_000;
-const LAST_PORT = 29_999;
-
-/** PEM files of the operator's machine by their paths. */
-export type Certificates = ReadonlyMap<string, { readonly sha256: string; readonly pem: Secret }>;
+const PORTS = 10_000;
 
 /** Whether an instance stands behind the proxy of its host; one on a network of its own kind cannot. */
 export function isProxied({ rollout, ports, network, kind }: InstanceSpec): boolean {
@@ -36,17 +33,19 @@ export function partOf(
 export function wantedPart(
   host: ObservedHost,
   desired: Pick<Desired, 'project' | 'environment' | 'instances'>,
-  certificates: Certificates,
+  { certificates, hashing }: Pick<PlanInput, 'certificates' | 'hashing'>,
 ): ProxyPart {
   const known = partOn(host, desired);
   const used = usedPorts(host);
-  const take = (): number => {
-    for (let port = FIRST_PORT; port <= LAST_PORT; port += 1) {
+  const take = (purpose: string): number => {
+    const start = placeIn(hashing.sha256(`${partName(desired)} ${purpose}`));
+    for (let step = 0; step < PORTS; step += 1) {
+      const port = FIRST_PORT + ((start + step) % PORTS);
       if (used.has(port)) continue;
       used.add(port);
       return port;
     }
-    throw new CuError('HOST_MISMATCH', `no port of ${FIRST_PORT} to ${LAST_PORT} is free for the proxy`, {
+    throw new CuError('HOST_MISMATCH', `no port of ${FIRST_PORT} to ${FIRST_PORT + PORTS - 1} is free for the proxy`, {
       host: host.name,
       hint: 'remove services that are no longer needed there',
     });
@@ -61,12 +60,24 @@ export function wantedPart(
       const key = `${instance.service} ${port.containerPort} ${address} ${port.port}`;
       const route = routes.get(key) ?? routeOf(instance, { address, ...port }, certificates);
       const at = { service: instance.service, containerPort: port.containerPort, instance: instance.instance };
-      const server = serverIn(known?.routes ?? [], at) ??
-        serverIn([...routes.values()], at) ?? { instance: at.instance, ports: { a: take(), b: take() }, live: 'a' };
+      const server = serverIn(known?.routes ?? [], at) ?? serverIn([...routes.values()], at) ?? newServer(at, take);
       routes.set(key, { ...route, servers: [...route.servers, server] });
     }
   }
   return { project: desired.project, environment: desired.environment, routes: [...routes.values()] };
+}
+
+/** Where the search begins: projects that are deployed at the same time do not see each other's choice. */
+function placeIn(digest: string): number {
+  return Number.parseInt(digest.slice(0, 8), 16) % PORTS;
+}
+
+function newServer(
+  at: { readonly service: string; readonly containerPort: number; readonly instance: string },
+  take: (purpose: string) => number,
+): ProxyServer {
+  const name = `${at.service} ${at.containerPort} ${at.instance}`;
+  return { instance: at.instance, ports: { a: take(`${name} a`), b: take(`${name} b`) }, live: 'a' };
 }
 
 function nameOf({ service, instance }: InstanceSpec): string {
