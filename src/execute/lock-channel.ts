@@ -67,7 +67,7 @@ export async function holdLock(
   stream.on('error', () => undefined);
   try {
     const line = await orAborted(firstLine(stream), deadline);
-    if (line === 'held') return { type: 'held', lock: keep(host.name, stream) };
+    if (line === 'held') return { type: 'held', lock: keep(host, stream) };
     stream.destroy();
     if (line === 'no-flock') return { type: 'no-flock' };
     if (line.startsWith('refused')) return { type: 'refused', owner: parseOwner(line.slice('refused '.length)) };
@@ -106,7 +106,7 @@ function parseOwner(text: string): LockOwner | undefined {
 }
 
 /** Says every few seconds that its owner is still there. */
-function keep(host: string, stream: Duplex): HeldLock {
+function keep(host: Host, stream: Duplex): HeldLock {
   const lost = new AbortController();
   const beat = setInterval(() => stream.writable && stream.write('beat\n'), BEAT_MS).unref();
   let isReleased = false;
@@ -117,8 +117,8 @@ function keep(host: string, stream: Duplex): HeldLock {
       if (isReleased) return;
       const hint = 'run the same command again: it goes on from where this one was';
       lost.abort(
-        new CuError('CONNECTION_LOST', 'the lock of the host was lost, so nothing more is changed there', {
-          host,
+        new CuError('CONNECTION_LOST', `the connection to ${host.description} was lost, and with it the lock`, {
+          host: host.name,
           hint,
         }),
       );
@@ -127,7 +127,7 @@ function keep(host: string, stream: Duplex): HeldLock {
     stream.once('end', onEnd);
   });
   return {
-    host,
+    host: host.name,
     lost: lost.signal,
     [Symbol.asyncDispose]: async () => {
       isReleased = true;
