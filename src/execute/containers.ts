@@ -76,6 +76,7 @@ export async function replaceContainer(
     return undefined;
   }
   let stoppedAt: number | undefined;
+  let isTold = false;
   const oldName = `${spec.name}${REPLACED}`;
   const isMisnamed = old.observed.name === `${spec.name}${UNPROVEN}`;
   if (isMisnamed) await moveAside(step, oldId, oldName);
@@ -85,13 +86,16 @@ export async function replaceContainer(
       step.onProgress('stopping the old one');
       if (old.observed.state === 'paused') await unpauseContainer(host, oldId, signal);
       stoppedAt = now();
+      isTold = true;
       await stopContainer(host, oldId, spec.drainMs, signal);
     }
     newId = await startUnproven(step, isCanary && strategy !== 'recreate' ? spec.health.stableMs : briefly(spec));
     // Where the old one still holds the port that the proxy is to have, it goes now: the routes follow at once.
     const isHandover = strategy === 'proxy' && old.labels[LABELS.slot] === undefined;
-    if (isHandover) await stopContainer(host, oldId, spec.drainMs, signal);
-    else if (step.proxy !== undefined) await bringIn(step.proxy);
+    if (isHandover) {
+      isTold = true;
+      await stopContainer(host, oldId, spec.drainMs, signal);
+    } else if (step.proxy !== undefined) await bringIn(step.proxy);
     // From here on the new one is proven. Both renames are done even when interrupted, so that names tell the truth.
     if (old.observed.name !== oldName) await moveAside(step, oldId, oldName);
     await takeName(step, newId);
@@ -102,7 +106,8 @@ export async function replaceContainer(
       await discard(host, newId);
     }
     await giveNameBack(host, oldId, isMisnamed ? oldName : old.observed.name);
-    const mustStart = old.observed.state === 'running' && strategy !== 'start-first';
+    // One that was never told to stop serves on; only of another it counts that it has started anew.
+    const mustStart = old.observed.state === 'running' && isTold;
     throw await putBack(host, { id: oldId, startedAt: old.observed.startedAt }, mustStart, error);
   }
 }
