@@ -2,6 +2,7 @@ import { posix } from 'node:path';
 import type { ContainerSpec, FileContent } from '../core/container.ts';
 import { Secret } from '../core/secret.ts';
 import { hostConfigOf } from '../plan/body.ts';
+import { delayed } from '../transport/abort.ts';
 import { makeArchive } from '../transport/archive.ts';
 import type { Host } from '../transport/host.ts';
 import { z } from 'zod/mini';
@@ -12,6 +13,10 @@ const created = z.object({ Id: z.string() });
 /** Beyond the drain, for the engine to answer a stop: longer than SSH takes to find out that a host froze (40 s). */
 const STOP_MARGIN_MS = 60_000;
 
+/** How long after an interrupt the engine may still take to have made it. */
+const CREATE_MS = 3000;
+
+/** An interrupt waits until it is made: cut off in the middle, the engine makes it after whoever wanted to remove it. */
 export async function createContainer(
   host: Host,
   spec: ContainerSpec,
@@ -23,8 +28,9 @@ export async function createContainer(
     path: '/containers/create',
     query: { name: as.name },
     body: { ...spec.body, Image: as.imageId, Env: envOf(spec), Labels: spec.labels },
-    signal,
+    signal: delayed(CREATE_MS, signal),
   });
+  signal.throwIfAborted();
   return created.parse(answer).Id;
 }
 

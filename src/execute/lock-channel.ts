@@ -11,6 +11,8 @@ const ownerSchema = z.object({
   command: z.string(),
   commit: z.optional(z.string()),
   startedAt: z.number(),
+  /** Of one taking of one lock, which may meet itself where one machine has two names. */
+  id: z.optional(z.string()),
 });
 
 /** Who holds a lock, for whoever has to wait for it; `startedAt` in milliseconds since 1970. */

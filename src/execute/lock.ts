@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CuError } from '../core/error.ts';
 import { formatMoment } from '../core/format.ts';
@@ -43,6 +44,8 @@ export async function acquireLocks(hosts: readonly Host[], options: LockOptions)
   const warned = new Set<string>();
   const once: LockOptions = {
     ...options,
+    // Another lock of the same process is another's too.
+    owner: { ...options.owner, id: randomUUID() },
     onWarning: (host, text) => {
       if (!warned.has(host)) options.onWarning(host, text);
       warned.add(host);

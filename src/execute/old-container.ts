@@ -105,9 +105,10 @@ async function sayWhatIsLeft(
       const text = await readBusy(host, id, signal);
       if (text !== undefined && text !== last) onProgress((last = text));
       await sleep(ASK_MS, undefined, { signal });
-    } catch {
-      // It ended, or it is no worker of the runtime: nobody can say more.
-      return;
+    } catch (error) {
+      // It has not written anything yet. All else: nobody can say more, for it ended or it is out of reach.
+      if (!(error instanceof CuError) || error.statusCode !== 404) return;
+      await sleep(ASK_MS, undefined, { signal }).catch(() => undefined);
     }
   }
 }

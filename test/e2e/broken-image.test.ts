@@ -7,7 +7,7 @@ storage: none
 images: { app: { repository: e2e-fail-broken, build: { context: . } } }
 services:
   jobs: { kind: container, image: app, command: [sh, /jobs.sh], on: [host1, host2], drain: 2s }
-  site: { kind: webserver, image: app, command: [sh, /app.sh], on: [host1], ports: ["*:8601"], drain: 2s, health: { stable: 300ms, type: http, path: /healthz, timeout: 4s } }
+  site: { kind: webserver, image: app, command: [sh, /app.sh], on: [host1], rollout: recreate, ports: ["*:8601"], drain: 2s, health: { stable: 300ms, type: http, path: /healthz, timeout: 4s } }
 `;
 
 const DOCKERFILE = 'FROM busybox\nCOPY app.sh jobs.sh /\nCMD ["sh", "/app.sh"]\n';

@@ -12,7 +12,7 @@ storage: none
 images: { app: { repository: ${PROJECT}, build: { context: . } } }
 services:
   jobs: { kind: container, image: app, command: [sh, /app.sh], on: [host2], rollout: start-first, drain: 20s }
-  site: { kind: webserver, image: app, command: [sh, /app.sh], on: [host1], ports: ["*:8611"], drain: 20s, health: { stable: 300ms, type: http, path: /healthz } }
+  site: { kind: webserver, image: app, command: [sh, /app.sh], on: [host1], rollout: recreate, ports: ["*:8611"], drain: 20s, health: { stable: 300ms, type: http, path: /healthz } }
 `;
 
 /** Slow to start and slow to stop, so that there is a moment to be interrupted in. */

@@ -20,11 +20,11 @@ const RELOAD_MS = 10_000;
 /** POSIX sh in the proxy's container: what is wrong never takes the place of what is right. */
 const INSTALL = `set -e
 cd ${PROXY_DIRECTORY}
-haproxy -c -q -f haproxy.cfg.new
+haproxy -c -f haproxy.cfg.new
 mv -f haproxy.cfg.new haproxy.cfg
 if [ -n "$2" ]; then mv -f "routes/$1.json.new" "routes/$1.json"; else rm -f "routes/$1.json"; fi
-part=$1; shift 2
-for file in certs/"$part"-*.pem; do
+shift 2
+for file in certs/*.pem; do
   keep=; for name in "$@"; do [ "certs/$name" = "$file" ] && keep=1; done
   [ -n "$keep" ] || rm -f "$file"
 done`;
@@ -94,7 +94,9 @@ async function install(
   const parts = part === undefined ? others : [...others, part];
   const text = renderProxyConfig(parts, { socketGid });
   const pid = await proxyPid(host, signal);
-  const kept = part?.routes.flatMap(({ certificate }) => (certificate === undefined ? [] : [`${name}-${certificate}`]));
+  const kept = parts.flatMap((each) =>
+    each.routes.flatMap(({ certificate }) => (certificate === undefined ? [] : [`${partName(each)}-${certificate}`])),
+  );
   const files = [
     { path: 'haproxy.cfg.new', mode: 0o644, content: text },
     ...(part === undefined ? [] : [{ path: `routes/${name}.json.new`, mode: 0o644, content: writePart(part) }]),
@@ -103,13 +105,8 @@ async function install(
   await put(host, files, signal);
   const mustReload = needsReload(before, text);
   // A certificate is kept until nobody reads it any more.
-  const keep = mustReload ? ['*'] : (kept ?? []);
-  await runInstall(
-    host,
-    name,
-    { hasPart: part !== undefined, keep: keep.includes('*') ? await certificatesOn(host, signal) : keep },
-    signal,
-  );
+  const keep = mustReload ? await certificatesOn(host, signal) : kept;
+  await runInstall(host, name, { hasPart: part !== undefined, keep }, signal);
   if (!mustReload) return;
   try {
     await reload(host, { parts, pid, signal });
