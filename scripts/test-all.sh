@@ -11,6 +11,7 @@ export venv="$cache/python-venv"
 passed=0
 failed=0
 table=''
+failures=''
 hosts_started=false
 # At a terminal Ctrl-C has to reach what runs; elsewhere a limit ends the whole process group.
 in_group=()
@@ -25,7 +26,7 @@ main() {
   rm -rf "$results"
   mkdir -p "$results"
   step build 120 npm run --silent build || exit 1
-  step check 420 npm run --silent check
+  step check 420 npm run --silent check:static
   vitest unit 300
   if step python 420 bash -c install_python_tools; then
     step python-check 180 bash -c python_check
@@ -69,6 +70,7 @@ suite() {
   bounded "$limit" "$@" || code=$?
   read -r p f note < <(read_report "$report" "$code")
   [ "$f" = 0 ] || [ "$code" = 1 ] || note="$(why "$code" "$limit") $note"
+  [ "$f" = 0 ] || failures+=$(name_failures "$report" "$name")$'\n'
   count "$name" "$p" "$f" $((SECONDS - started)) "$note"
 }
 
@@ -106,6 +108,31 @@ read_report() {
       const number = (name) => Number(new RegExp(`<testsuite [^>]*\\b${name}="(\\d+)"`).exec(text)[1]);
       const failed = number("failures") + number("errors");
       return { passed: number("tests") - failed - number("skipped"), failed, skipped: number("skipped") };
+    }
+  ' "$1" "$2"
+}
+
+# Prints a line for each test that failed, to be read at the very end of a long log.
+name_failures() {
+  node -e '
+    const { readFileSync } = require("node:fs");
+    const { relative } = require("node:path");
+    const [file, suite] = process.argv.slice(1);
+    try { console.log((file.endsWith(".json") ? ofVitest : ofPytest)(readFileSync(file, "utf8")).map((name) => `${suite}: ${name}`).join("\n")); } catch {}
+
+    function ofVitest(text) {
+      return JSON.parse(text).testResults.flatMap((each) => {
+        const failed = each.assertionResults.filter(({ status }) => status === "failed");
+        const path = relative(process.cwd(), each.name);
+        if (failed.length > 0) return failed.map((test) => `${path} > ${test.fullName}: ${firstLine(test.failureMessages)}`);
+        return each.status === "failed" ? [`${path}: ${firstLine([each.message])}`] : [];
+      });
+    }
+
+    function firstLine([message = ""]) { return message.split("\n")[0].slice(0, 200); }
+
+    function ofPytest(text) {
+      return [...text.matchAll(/<testcase classname="([^"]*)" name="([^"]*)"[^>]*>\s*<(failure|error)/g)].map(([, file, name]) => `${file} > ${name}`);
     }
   ' "$1" "$2"
 }
@@ -188,6 +215,7 @@ clean_up() {
   fi
   if [ "$code" != 0 ] && [ "$failed" = 0 ]; then count 'test-all' 0 1 "$SECONDS" "ended with exit code $code"; fi
   if [ "$failed" != 0 ] && [ "$code" = 0 ]; then code=1; fi
+  [ -z "$failures" ] || printf '\nFailed:\n%s' "$failures"
   printf '\n%s\n%s passed, %s failed\n' "$table" "$passed" "$failed"
   exit "$code"
 }
