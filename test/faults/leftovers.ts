@@ -1,4 +1,5 @@
 import { execa } from 'execa';
+import { FIRST } from './scene.ts';
 import type { Scene } from './scene.ts';
 
 /** Names that a container has only while it is being replaced. */
@@ -38,8 +39,8 @@ export async function leftovers(scene: Scene): Promise<readonly string[]> {
 
 function expectedContainers({ scenario, workers }: Scene, host: string): readonly string[] {
   const services = ['web'];
-  if (host === 'host1') services.push('broker');
-  if (host === 'host1' && workers.length > 0) services.push('api');
+  if (host === FIRST) services.push('broker');
+  if (host === FIRST && workers.length > 0) services.push('api');
   if (workers.includes(host)) services.push('worker');
   return services.map((service) => `${scenario.project}-dev-${service}-1`);
 }

@@ -4,7 +4,7 @@ import type { CuLine, PlannedStep } from '../support/follow.ts';
 import { leftovers } from './leftovers.ts';
 import { describeFailures, startLoad } from './load.ts';
 import { startRecorder } from './recorder.ts';
-import { openScene, VICTIM } from './scene.ts';
+import { FIRST, HOSTS, openScene, VICTIM } from './scene.ts';
 import type { Scene } from './scene.ts';
 
 /** Fewer for a short try: `CU_ROLLOUTS=3`. */
@@ -18,7 +18,7 @@ beforeAll(async () => {
   scene = await openScene({
     project: 'rollouts',
     port: 8651,
-    workers: ['host1', 'host2', VICTIM],
+    workers: [...HOSTS],
     webDrain: '20s',
     workerDrain: '60s',
   });
@@ -39,7 +39,7 @@ async function deployAll(...targets: readonly string[]): Promise<string> {
 /** Containers by id and start: another number means that somebody touched it. */
 async function brokerLife(): Promise<string> {
   const name = `${scene.scenario.project}-dev-broker-1`;
-  return scene.scenario.docker('host1', 'inspect', '--format', '{{.Id}} {{.State.StartedAt}} {{.RestartCount}}', name);
+  return scene.scenario.docker(FIRST, 'inspect', '--format', '{{.Id}} {{.State.StartedAt}} {{.RestartCount}}', name);
 }
 
 test(

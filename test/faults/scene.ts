@@ -8,10 +8,17 @@ import type { TaskFlow } from './tasks.ts';
 
 const APP = fileURLToPath(new URL('app', import.meta.url));
 const TOKEN = 'faults-token-0123456789abcdef';
-const HOSTS = ['host1', 'host2', 'host3'] as const;
+
+/** Three test hosts: `CU_HOSTS=host4,host5,host6` lets a second run of the suite go on beside the first. */
+export const HOSTS: readonly string[] = (process.env['CU_HOSTS'] ?? 'host1,host2,host3').split(',');
+
+/** Has the broker and the API. */
+export const FIRST = HOSTS[0] ?? '';
+
+export const SECOND = HOSTS[1] ?? '';
 
 /** The last host of a rollout and not the broker's: what befalls it must not touch the others. */
-export const VICTIM = 'host3';
+export const VICTIM = HOSTS[2] ?? '';
 
 /** New with each version, so that a transfer takes long enough to be hit in. */
 const BALLAST_BYTES = 3_000_000;
@@ -59,12 +66,13 @@ export async function openScene(options: SceneOptions): Promise<Scene> {
     config: '',
     template: APP,
     files: { '.cu/secrets.env': `API_TOKEN=${TOKEN}\n` },
+    hosts: HOSTS,
   });
   const head = await scenario.read('cu.config.yaml');
   const write = (settings: SceneSettings): Promise<void> =>
     scenario.write('cu.config.yaml', configText(head, options, settings));
   await write({});
-  await scenario.testbed.exec('host1', ['mkdir', '-p', '-m', '1777', ...folders]);
+  await scenario.testbed.exec(FIRST, ['mkdir', '-p', '-m', '1777', ...folders]);
   const knobs = `${folders[0]}/knobs`;
   const targets = HOSTS.map((host) => ({ host, url: `http://${addressOf(scenario, host)}:${options.port}` }));
   return {
@@ -81,14 +89,14 @@ export async function openScene(options: SceneOptions): Promise<Scene> {
       return version;
     },
     configure: write,
-    setKnob: (line) => shell(scenario, 'host1', `echo '${line}' >> ${knobs}`),
-    clearKnobs: () => shell(scenario, 'host1', `rm -f ${knobs}`),
+    setKnob: (line) => shell(scenario, FIRST, `echo '${line}' >> ${knobs}`),
+    clearKnobs: () => shell(scenario, FIRST, `rm -f ${knobs}`),
     versions: () => Promise.all(targets.map(({ url }) => versionAt(url))),
     startTasks: (seconds, everyMs) =>
       workers.length === 0
         ? undefined
         : startTasks({
-            url: `http://${addressOf(scenario, 'host1')}:${options.port + 1}`,
+            url: `http://${addressOf(scenario, FIRST)}:${options.port + 1}`,
             token: TOKEN,
             readMarks: () => readMarks(scenario, `${folders[1]}/marks`),
             ...(seconds === undefined ? {} : { seconds }),
@@ -96,7 +104,7 @@ export async function openScene(options: SceneOptions): Promise<Scene> {
           }),
     [Symbol.asyncDispose]: async () => {
       await scenario[Symbol.asyncDispose]();
-      await scenario.testbed.exec('host1', ['rm', '-rf', ...folders, `/mnt/shared/${project}-dev`]);
+      await scenario.testbed.exec(FIRST, ['rm', '-rf', ...folders, `/mnt/shared/${project}-dev`]);
     },
   };
 }
@@ -106,7 +114,7 @@ function configText(head: string, options: SceneOptions, settings: SceneSettings
   const { stable = '500ms', onFailure, dockerSocket } = settings;
   const hasWorkers = workers.length > 0;
   const images = [`web: { repository: ${project}-web, build: { context: web } }`];
-  const broker = `{ kind: redis, on: [host1], ports: ["eth0:${port + 2}:6379"] }`;
+  const broker = `{ kind: redis, on: [${FIRST}], ports: ["eth0:${port + 2}:6379"] }`;
   const services = [
     `broker: ${broker}`,
     `web: { kind: webserver, image: web, command: [python, /app/web.py], on: [${HOSTS.join(', ')}], ports: ["*:${port}"], drain: ${webDrain}, ` +
@@ -119,7 +127,7 @@ function configText(head: string, options: SceneOptions, settings: SceneSettings
     services.push(
       `worker: { kind: worker, image: tasks, drain: ${workerDrain}, concurrency: 2, env: { CU_LEASE: "3", CU_MAX_LOST: "50" }, ` +
         `mounts: ["/mnt/shared/${project}-marks:/marks"], on: [${workers.join(', ')}] }`,
-      `api: { kind: webserver, image: tasks, secrets: [API_TOKEN], on: [host1], ports: ["*:${port + 1}"] }`,
+      `api: { kind: webserver, image: tasks, secrets: [API_TOKEN], on: [${FIRST}], ports: ["*:${port + 1}"] }`,
     );
   }
   const hosts =
@@ -152,7 +160,7 @@ async function versionAt(url: string): Promise<string> {
 }
 
 async function readMarks(scenario: Scenario, file: string): Promise<readonly string[]> {
-  const { stdout } = await scenario.testbed.exec('host1', ['sh', '-c', `cat ${file} 2>/dev/null || true`]);
+  const { stdout } = await scenario.testbed.exec(FIRST, ['sh', '-c', `cat ${file} 2>/dev/null || true`]);
   return stdout.split('\n');
 }
 
