@@ -126,7 +126,8 @@ async function openEngine(engine: DialTarget, { env, home }: LocalOptions): Prom
 function listenLocal(onConnection: (stream: Duplex) => void): Promise<AsyncDisposable & { readonly port: number }> {
   return new Promise((resolve, reject) => {
     const open = new Set<Socket>();
-    const server = createServer((socket) => {
+    // As with SSH: who ends its side early still gets the answer.
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
       open.add(socket);
       socket.on('error', () => undefined);
       socket.once('close', () => open.delete(socket));

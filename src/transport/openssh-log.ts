@@ -34,6 +34,22 @@ export async function explainLog(log: string, { target, settings, described }: L
   return new Error(words === '' ? 'ssh ended without a word' : words);
 }
 
+/** Why the host did not connect to a port: ssh tells only its own log, and names the port as the channel is freed. */
+export function refusalIn(log: string, address: string, port: number): string | undefined {
+  const reasons = new Map<string, string>();
+  let found: string | undefined;
+  for (const line of log.split(/\r?\n/)) {
+    const [, refused, reason] = /^channel (\d+): open failed: (.*)$/.exec(line) ?? [];
+    if (refused !== undefined && reason !== undefined) reasons.set(refused, reason);
+    const [, freed, to] = /^debug1: channel (\d+): free: direct-tcpip: (.*), connect from /.exec(line) ?? [];
+    if (freed === undefined) continue;
+    if (to === `listening port 0 for ${address} port ${port}`) found = reasons.get(freed) ?? found;
+    // The number is given to the next channel.
+    reasons.delete(freed);
+  }
+  return found?.replace(/^connect failed: /, '');
+}
+
 /** The fingerprint of the entry that ssh calls the offending one. */
 async function keyAt(where: string): Promise<string> {
   const colon = where.lastIndexOf(':');

@@ -5,9 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CuError } from '../core/error.ts';
 import type { HostTarget } from '../core/state.ts';
-import { createDeadline } from './deadline.ts';
+import { connectInTries } from './attempts.ts';
 import type { Deadline } from './deadline.ts';
-import { connectError, connectTimeout, isTransient } from './errors.ts';
 import type { Described } from './errors.ts';
 import { configuredKeys, knownAs } from './host-key.ts';
 import { answerQuestions, prepareAskpass } from './openssh-askpass.ts';
@@ -36,7 +35,6 @@ export interface Master {
   readonly close: () => Promise<void>;
 }
 
-const CONNECT_TRIES = 3;
 const POLL_MS = 10;
 const GOODBYE_MS = 500;
 /** A socket's path has 104 bytes on macOS, 108 on Linux; ssh adds 17 to its control path at first. */
@@ -59,36 +57,18 @@ export async function startMaster(
   settings: SshSettings,
   options: OpensshOptions & { readonly described: Described },
 ): Promise<Master> {
-  const { described, connectTimeoutMs } = options;
-  const deadline = createDeadline({
-    timeoutMs: connectTimeoutMs,
-    signal: options.signal,
-    onTimeout: () => connectTimeout(described, connectTimeoutMs),
-    onCancel: () =>
-      new CuError('CANCELLED', `connecting to ${described.description} was interrupted`, { host: target.name }),
-  });
-  try {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await startOnce(target, settings, { ...options, deadline });
-      } catch (error) {
-        if (deadline.signal.aborted && deadline.signal.reason instanceof CuError) throw deadline.signal.reason;
-        if (attempt === CONNECT_TRIES || !isTransient(error)) throw connectError(error, described);
-        await sleep(200 * 2 ** attempt * (0.5 + Math.random()), undefined, { signal: deadline.signal }).catch(
-          () => undefined,
-        );
-      }
-    }
-  } finally {
-    deadline.stop();
-  }
+  return connectInTries(options.described, options, (deadline) =>
+    startOnce(target, settings, { ...options, deadline }),
+  );
 }
 
 type StartOptions = OpensshOptions & { readonly described: Described; readonly deadline: Deadline };
 
 async function startOnce(target: HostTarget, settings: SshSettings, options: StartOptions): Promise<Master> {
   const { deadline } = options;
-  const folder = await mkdtemp(join(options.tmp.length > LONGEST_FOLDER - 16 ? '/tmp' : options.tmp, 'cu-ssh-'));
+  const folder = await mkdtemp(
+    join(Buffer.byteLength(options.tmp) > LONGEST_FOLDER - 16 ? '/tmp' : options.tmp, 'cu-ssh-'),
+  );
   const controlPath = join(folder, 'c');
   const log = join(folder, 'log');
   await writeFile(join(folder, 'known_hosts'), knownHostsText(target, settings), { mode: 0o600 });

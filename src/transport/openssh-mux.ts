@@ -8,6 +8,7 @@ import { onAbort, orAborted } from './abort.ts';
 import { lostConnection } from './errors.ts';
 import type { Described } from './errors.ts';
 import type { RunOptions, RunResult } from './host.ts';
+import { refusalIn } from './openssh-log.ts';
 import type { Master } from './openssh-master.ts';
 import { createPending } from './pending.ts';
 import type { Pending } from './pending.ts';
@@ -193,9 +194,16 @@ export function createMux(master: Master, { env, described }: MuxOptions): Mux {
         return stream;
       }),
     dialTcp: async (address, port, signal) => {
-      const stream = await start(['-W', `${address.includes(':') ? `[${address}]` : address}:${port}`, 'cu'], signal);
-      if (stream === 'refused') throw new Error('refused');
-      return stream;
+      const to = `${address.includes(':') ? `[${address}]` : address}:${port}`;
+      try {
+        const stream = await start(['-W', to, 'cu'], signal);
+        if (stream === 'refused') throw new Error('refused');
+        return stream;
+      } catch (error) {
+        if (error instanceof CuError || signal.aborted) throw error;
+        const why = refusalIn(await readFile(join(master.folder, 'log'), 'utf8').catch(() => ''), address, port);
+        throw why === undefined ? error : new Error(why, { cause: error });
+      }
     },
     control: async (action, flags) => {
       const result = await withLog(async (log) => {

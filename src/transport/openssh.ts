@@ -192,7 +192,8 @@ async function listen(
   { master, mux, described }: { readonly master: Master; readonly mux: Mux; readonly described: Described },
 ): Promise<AsyncDisposable & { readonly port: number }> {
   const open = new Set<Socket>();
-  const server = createServer((socket) => {
+  // As ssh2's channels: who ends its side early still gets the answer.
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
     open.add(socket);
     socket.on('error', () => undefined);
     socket.once('close', () => open.delete(socket));

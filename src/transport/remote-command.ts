@@ -21,10 +21,19 @@ export function remoteCommand(argv: readonly string[]): RemoteCommand {
   };
 }
 
-/** sshd gives each session a process group; the group is the third word after the name in /proc/PID/stat. */
+/**
+ * sshd gives each session a process group; the group is the third word after the name in /proc/PID/stat. What is left
+ * of it a second later is killed, as `runLocal` does: by then the mark may be gone, so the groups are remembered.
+ */
 const END_GROUP = String.raw`
+groups=
 for folder in /proc/[0-9]*; do
   case "$(tr '\0' ' ' <"$folder/cmdline" 2>/dev/null)" in
-    *": $1$2; "*) set -- "$1" "$2" $(sed 's/.*) //' "$folder/stat"); kill -s TERM -- "-$5" ;;
+    *": $1$2; "*)
+      group=$(sed 's/.*) //' "$folder/stat" 2>/dev/null | cut -d ' ' -f 3)
+      [ -z "$group" ] || groups="$groups -$group" ;;
   esac
-done`;
+done
+[ -n "$groups" ] || exit 0
+kill -s TERM -- $groups
+(sleep 1; kill -s KILL -- $groups) </dev/null >/dev/null 2>&1 &`;

@@ -1,12 +1,10 @@
 import type { Duplex } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, ServerHostKeyAlgorithm } from 'ssh2';
-import { CuError } from '../core/error.ts';
 import type { HostTarget } from '../core/state.ts';
 import { onAbort } from './abort.ts';
-import { createDeadline } from './deadline.ts';
+import { connectInTries } from './attempts.ts';
 import type { Deadline } from './deadline.ts';
-import { asSshError, authenticationError, connectError, connectTimeout, isTransient } from './errors.ts';
+import { asSshError, authenticationError } from './errors.ts';
 import type { Described } from './errors.ts';
 import { openHostKeyCheck } from './host-key.ts';
 import type { HostKeyCheck } from './host-key.ts';
@@ -31,41 +29,19 @@ export interface Ssh2Connection {
   readonly close: () => Promise<void>;
 }
 
-const CONNECT_TRIES = 3;
 const KEEPALIVE_MS = 10_000;
 const GOODBYE_MS = 200;
 
-/** Connects and logs in; tries again only what failed before any login, and never what was refused. */
+/** Connects and logs in. */
 export async function connectSsh2(
   target: HostTarget,
   settings: SshSettings,
   options: Ssh2Options & { readonly described: Described },
 ): Promise<Ssh2Connection> {
-  const { described, connectTimeoutMs } = options;
   const check = await openHostKeyCheck(target, settings, options);
-  const deadline = createDeadline({
-    timeoutMs: connectTimeoutMs,
-    signal: options.signal,
-    onTimeout: () => connectTimeout(described, connectTimeoutMs),
-    onCancel: () =>
-      new CuError('CANCELLED', `connecting to ${described.description} was interrupted`, { host: target.name }),
-  });
-  try {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await connectOnce(target, settings, { ...options, check, deadline });
-      } catch (error) {
-        if (deadline.signal.aborted && deadline.signal.reason instanceof CuError) throw deadline.signal.reason;
-        if (attempt === CONNECT_TRIES || !isTransient(error)) throw connectError(error, described);
-        // Jitter, so that many hosts behind one busy bastion do not come back together.
-        await sleep(200 * 2 ** attempt * (0.5 + Math.random()), undefined, { signal: deadline.signal }).catch(
-          () => undefined,
-        );
-      }
-    }
-  } finally {
-    deadline.stop();
-  }
+  return connectInTries(options.described, options, (deadline) =>
+    connectOnce(target, settings, { ...options, check, deadline }),
+  );
 }
 
 async function connectOnce(
