@@ -69,7 +69,14 @@ export type Action =
   | { readonly type: 'pause'; readonly service: string; readonly ms: number }
   | { readonly type: 'start-container'; readonly spec: ContainerSpec; readonly id: string }
   | { readonly type: 'restart-container'; readonly spec: ContainerSpec; readonly id: string }
-  | { readonly type: 'stop-container'; readonly name: string; readonly id: string; readonly drainMs: number }
+  | {
+      readonly type: 'stop-container';
+      readonly name: string;
+      readonly id: string;
+      readonly drainMs: number;
+      /** Where requests still reach it. */
+      readonly place?: ProxyPlace | undefined;
+    }
   | {
       readonly type: 'update-container';
       readonly spec: ContainerSpec;

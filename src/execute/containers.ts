@@ -7,6 +7,7 @@ import { LABELS } from '../core/state.ts';
 import { inspectContainer } from '../observe/observe.ts';
 import { limitsOf } from '../plan/compare.ts';
 import { REPLACED, UNPROVEN } from '../plan/containers.ts';
+import { slotOf } from '../plan/proxy/routes.ts';
 import type { Host } from '../transport/host.ts';
 import {
   putFiles,
@@ -17,7 +18,7 @@ import {
   unpauseContainer,
 } from './engine.ts';
 import { waitHealthy } from './gate.ts';
-import { bringIn, drainOut } from './proxy/switch.ts';
+import { bringIn, drainOut, withoutRequests } from './proxy/switch.ts';
 import type { Switching } from './proxy/switch.ts';
 import { createWithVolumes } from './volumes.ts';
 
@@ -131,20 +132,29 @@ export async function startAndProve(step: ContainerStep, id: string): Promise<vo
   await waitHealthy(host, id, step.spec, step);
 }
 
+/** One behind the proxy has no requests meanwhile: those go to the other replicas, where there are any. */
 export async function restartAndProve(step: ContainerStep, id: string): Promise<void> {
   const { host, spec, signal } = step;
   const found = await inspectContainer(host, id, signal);
   if (found?.observed.state === 'paused') await unpauseContainer(host, id, signal);
-  step.onProgress('stopping');
-  try {
-    await stopContainer(host, id, spec.drainMs, signal);
-  } catch (error) {
-    // Interrupted between stop and start: it must not stay down.
-    await startAgain(host, { id, startedAt: found?.observed.startedAt });
-    throw error;
-  }
-  await startContainer(host, id, AbortSignal.timeout(PUT_BACK_MS * 5));
-  await waitHealthy(host, id, spec, step);
+  const slot = slotOf(found);
+  const proxy =
+    step.proxy === undefined || slot === undefined
+      ? undefined
+      : { ...step.proxy, place: { ...step.proxy.place, slot } };
+  await withoutRequests(proxy, spec.drainMs, async () => {
+    step.onProgress('stopping');
+    try {
+      await stopContainer(host, id, spec.drainMs, signal);
+    } catch (error) {
+      // Interrupted between stop and start: it must not stay down.
+      await startAgain(host, { id, startedAt: found?.observed.startedAt });
+      throw error;
+    }
+    await startContainer(host, id, AbortSignal.timeout(PUT_BACK_MS * 5));
+    await waitHealthy(host, id, spec, step);
+  });
+  if (proxy !== undefined) await bringIn(proxy);
 }
 
 /** Mends limits and the name in place. */

@@ -15,7 +15,7 @@ import { createNetwork, createVolume, initState, removeImage, removeNetwork, rem
 import { drainContainer, restoreContainer, resumeContainer } from './old-container.ts';
 import { ensureProxy } from './proxy/container.ts';
 import { applyPart } from './proxy/routes.ts';
-import { drainOut, switchTo } from './proxy/switch.ts';
+import { drainOut, switchTo, withoutRequests } from './proxy/switch.ts';
 import type { Switching } from './proxy/switch.ts';
 import type { RunScope } from './scope.ts';
 import { checkBroker, runTask } from './task.ts';
@@ -159,7 +159,9 @@ async function runStep(
       await updateContainer(container(action.spec, ''), action.id);
       return undefined;
     case 'stop-container':
-      await stopContainer(host, action.id, action.drainMs, signal);
+      await withoutRequests(action.place === undefined ? undefined : switching(action.place), action.drainMs, () =>
+        stopContainer(host, action.id, action.drainMs, signal),
+      );
       return undefined;
     case 'ensure-proxy':
       await ensureProxy(host, {

@@ -109,7 +109,7 @@ export interface ContainerScope {
   readonly part: ProxyPart | undefined;
 }
 
-function placeOf({ service, instance }: InstanceSpec, slot: Slot | undefined): ProxyPlace | undefined {
+export function placeOf({ service, instance }: InstanceSpec, slot: Slot | undefined): ProxyPlace | undefined {
   return slot === undefined ? undefined : { service, instance, slot };
 }
 

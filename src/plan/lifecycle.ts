@@ -1,8 +1,10 @@
 import type { Plan, PlanNode } from '../core/action.ts';
 import { CuError } from '../core/error.ts';
 import type { ObservedContainer } from '../core/state.ts';
+import { placeOf } from './containers.ts';
 import type { Bound, PlanInput } from './input.ts';
 import { bindAll, candidatesOf } from './plan.ts';
+import { slotOf } from './proxy/routes.ts';
 import { orderRollout } from './rollout.ts';
 
 export type LifecycleVerb = 'start' | 'stop' | 'restart';
@@ -44,7 +46,13 @@ function nodesFor(verb: LifecycleVerb, { instance, spec }: Bound, container: Obs
         {
           ...at,
           id: `${instance.host}/${spec.name}/stop`,
-          action: { type: 'stop-container', name: spec.name, id, drainMs: instance.drainMs },
+          action: {
+            type: 'stop-container',
+            name: spec.name,
+            id,
+            drainMs: instance.drainMs,
+            place: placeOf(instance, slotOf(container)),
+          },
           cause: 'asked to',
         },
       ];

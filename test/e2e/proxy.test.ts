@@ -143,6 +143,22 @@ test('an instance that crashes is no longer asked, and is again once it is back'
   await eventually(async () => expect(await get('/', 'other.example.org')).toBe('200 any 1 two'));
 });
 
+test('replicas are restarted one after the other, and no request meets one that is down', async () => {
+  const seen: string[] = [];
+  const isDone = new AbortController();
+  const asking = (async () => {
+    while (!isDone.signal.aborted) seen.push(await get('/api/', 'shop.example.org').catch(String));
+  })();
+
+  const restarted = await scenario.cu('restart', 'api');
+  isDone.abort();
+  await asking;
+
+  expect(restarted.exitCode, restarted.all).toBe(0);
+  expect(restarted.all).toMatch(/restarted .*api-1[\s\S]*restarted .*api-2/);
+  expect(new Set(seen)).toEqual(new Set(['200 api 1 two', '200 api 2 two']));
+});
+
 test('a service that leaves the proxy gets its port from it', async () => {
   const config = await scenario.read('cu.config.yaml');
   await scenario.write(

@@ -59,6 +59,30 @@ export async function switchTo(at: Switching, drainMs: number): Promise<void> {
   await drainOut({ ...at, place: { ...at.place, slot: otherSlot(at.place.slot) } }, drainMs);
 }
 
+/** How long the proxy may take to hear that it may ask again. */
+const READMIT_MS = 2000;
+
+/**
+ * Requests are gone before the work begins that stops their container, and may come again afterwards: the proxy's own
+ * check decides when. Where the container has no place behind the proxy it is just the work.
+ */
+export async function withoutRequests(
+  at: Switching | undefined,
+  drainMs: number,
+  work: () => Promise<void>,
+): Promise<void> {
+  if (at === undefined) return work();
+  const backends = await backendsOf(at);
+  try {
+    if (backends.length > 0) await drainOut(at, drainMs);
+    await work();
+  } finally {
+    const signal = AbortSignal.timeout(READMIT_MS);
+    for (const backend of backends)
+      await setState(at.host, { backend, ...at.place }, 'ready', signal).catch(() => undefined);
+  }
+}
+
 async function backendsOf({ host, owner, place, signal }: Switching): Promise<readonly string[]> {
   const part = partOf(await readParts(host.docker(), signal).catch(() => []), owner);
   return part === undefined ? [] : [...new Set(routesOf(part, place).map(({ route }) => backendName(owner, route)))];
