@@ -13,6 +13,7 @@ import { createImageSteps, hostOf } from './images.ts';
 import type { ImageSteps, StepOutput } from './images.ts';
 import { createNetwork, createVolume, initState, removeImage, removeNetwork, removeVolume } from './resources.ts';
 import { drainContainer, restoreContainer, resumeContainer } from './old-container.ts';
+import { PROXY_IMAGE } from '../plan/proxy/nodes.ts';
 import { ensureProxy } from './proxy/container.ts';
 import { applyPart } from './proxy/routes.ts';
 import { drainOut, switchTo, withoutRequests } from './proxy/switch.ts';
@@ -172,7 +173,10 @@ async function runStep(
       });
       return undefined;
     case 'apply-routes':
-      await applyPart({ ...action, host, signal, locker: scope.locker }, action.part);
+      await applyPart(
+        { ...action, host, signal, locker: scope.locker, imageId: images.knownIdOn(node.host, PROXY_IMAGE) },
+        action.part,
+      );
       return undefined;
     case 'switch-proxy':
       await switchTo(switching(action.place), action.drainMs);

@@ -22,6 +22,7 @@ export interface StepOutput {
 export interface ImageSteps extends AsyncDisposable {
   /** The id that an image has on a host. */
   idOn(host: string, image: string): string;
+  knownIdOn(host: string, image: string): string | undefined;
   build(node: PlanNode, image: string, version: string, output: StepOutput): Promise<undefined>;
   push(node: PlanNode, image: string, version: string, output: StepOutput): Promise<string>;
   ship(node: PlanNode, image: string, from: string, output: StepOutput): Promise<string>;
@@ -47,8 +48,9 @@ export function createImageSteps(scope: RunScope): ImageSteps {
       if (present !== undefined) ids.set(key(host.name, name), present.id);
     }
   }
+  const knownIdOn = (host: string, image: string): string | undefined => ids.get(key(host, image));
   const idOn = (host: string, image: string): string => {
-    const id = ids.get(key(host, image));
+    const id = knownIdOn(host, image);
     if (id === undefined) throw new Error(`image ${image} has no id on ${host}`);
     return id;
   };
@@ -98,6 +100,7 @@ export function createImageSteps(scope: RunScope): ImageSteps {
 
   return {
     idOn,
+    knownIdOn,
     build: async (node, name, version, output) => {
       const { source } = builtImage(scope, name);
       const inputs = scope.inputs.get(name);

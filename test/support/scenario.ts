@@ -189,9 +189,12 @@ function configText({ project, config, user = 'deploy', hosts }: ScenarioOptions
 async function wipe(testbed: Testbed, host: string, project: string): Promise<void> {
   const label = `label=cu.project=${project}`;
   const script = [
+    // With the last route goes the proxy; a config that still has the others' is made anew by the next of them. Others
+    // may be at it just now.
+    `if [ -e /run/lock/cu-proxy.lock ]; then exec 9</run/lock/cu-proxy.lock; flock -w 60 9; fi`,
     `docker exec cu-proxy sh -c 'rm -f /etc/cu-proxy/routes/${project}-*.json' 2>/dev/null`,
-    // With the last route goes the proxy; a config that still has the others' is made anew by the next of them.
     `[ -n "$(docker exec cu-proxy sh -c 'ls /etc/cu-proxy/routes/*.json' 2>/dev/null)" ] || { docker rm -fv cu-proxy; docker volume rm cu-proxy; } 2>/dev/null`,
+    `exec 9<&-`,
     `docker ps -aq --filter ${label} | xargs -r docker rm -fv`,
     `docker network ls -q --filter ${label} | xargs -r docker network rm`,
     `docker volume ls -q --filter ${label} | xargs -r docker volume rm`,

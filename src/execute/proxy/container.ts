@@ -31,10 +31,14 @@ export async function ensureProxy(
     readonly signal: AbortSignal;
   },
 ): Promise<void> {
-  await withProxyLock({ ...options, host, owner: options.locker }, () => ensureAlone(host, options));
+  await withProxyLock({ ...options, host, owner: options.locker }, () => ensureLocked(host, options));
 }
 
-async function ensureAlone(host: Host, options: Parameters<typeof ensureProxy>[1]): Promise<void> {
+/** For whoever holds the lock of the proxy already. */
+export async function ensureLocked(
+  host: Host,
+  options: Omit<Parameters<typeof ensureProxy>[1], 'locker'>,
+): Promise<void> {
   const { signal } = options;
   const found = await inspectContainer(host, PROXY_NAME, signal);
   const isOld = found !== undefined && found.labels[LABELS.spec] !== PROXY_SPEC;
@@ -49,7 +53,7 @@ async function ensureAlone(host: Host, options: Parameters<typeof ensureProxy>[1
 
 async function createProxy(
   host: Host,
-  { imageId, socketGid, signal }: Parameters<typeof ensureProxy>[1],
+  { imageId, socketGid, signal }: Parameters<typeof ensureLocked>[1],
 ): Promise<void> {
   const docker = host.docker();
   const body = {

@@ -3,6 +3,7 @@ import { CuError } from '../../core/error.ts';
 import { backendName, partName, PROXY_DIRECTORY, PROXY_NAME } from '../../core/proxy.ts';
 import type { ProxyPart } from '../../core/proxy.ts';
 import type { Secret } from '../../core/secret.ts';
+import { inspectContainer } from '../../observe/observe.ts';
 import { readParts, writePart } from '../../observe/proxy.ts';
 import { frontendName, needsReload, renderProxyConfig } from '../../plan/proxy/config.ts';
 import { makeArchive, readArchive } from '../../transport/archive.ts';
@@ -10,7 +11,7 @@ import { containerTail } from '../../transport/container-log.ts';
 import { runInContainer } from '../../transport/exec.ts';
 import type { Host } from '../../transport/host.ts';
 import type { LockOwner } from '../lock-channel.ts';
-import { CONFIG_PATH, removeProxy } from './container.ts';
+import { CONFIG_PATH, ensureLocked, removeProxy } from './container.ts';
 import { withProxyLock } from './lock.ts';
 import { proxyPid, proxyRows } from './socket.ts';
 
@@ -35,13 +36,17 @@ export interface RouteChange {
   readonly signal: AbortSignal;
   /** For whoever has to wait until this change is done. */
   readonly locker: LockOwner;
+  /** Of the proxy, for when another project took the container away after this run had seen it. */
+  readonly imageId?: string | undefined;
   readonly certificates?: readonly { readonly name: string; readonly pem: Secret }[];
 }
 
 /** What one environment routes becomes `part`; a part without routes is taken away, and with the last one the proxy. */
 export async function applyPart(change: RouteChange, part: ProxyPart): Promise<void> {
-  const { host, signal } = change;
+  const { host, signal, imageId, socketGid } = change;
   await withProxyLock({ ...change, owner: change.locker }, async () => {
+    if (part.routes.length > 0 && imageId !== undefined && !(await isThere(host, signal)))
+      await ensureLocked(host, { imageId, socketGid, signal });
     const known = await readParts(host.docker(), signal);
     const others = known.filter((each) => partName(each) !== partName(part));
     const own = known.find((each) => partName(each) === partName(part));
@@ -49,6 +54,10 @@ export async function applyPart(change: RouteChange, part: ProxyPart): Promise<v
     const next = part.routes.length === 0 ? undefined : withLiveSlots(part, own);
     return install(change, next, { others, name: partName(part) });
   });
+}
+
+async function isThere(host: Host, signal: AbortSignal): Promise<boolean> {
+  return (await inspectContainer(host, PROXY_NAME, signal)) !== undefined;
 }
 
 /** Which slot serves is written down where a reboot finds it; the running process was told already. */

@@ -76,7 +76,8 @@ def feed(hashed: Any, value: Any, where: str, depth: int) -> None:
             feed(hashed, item, f"{where}[{index}]", depth + 1)
         return None
     if type(value) in (set, frozenset):
-        return feed_sorted(hashed, b"e", [sub(item, f"{where} element", depth) for item in value])
+        tag = b"e" if type(value) is set else b"z"
+        return feed_sorted(hashed, tag, [sub(item, f"{where} element", depth) for item in value])
     if type(value) is dict:
         pairs = [
             sub(k, f"{where} key {k!r:.40}", depth) + sub(v, f"{where}[{k!r:.40}]", depth) for k, v in value.items()

@@ -129,6 +129,7 @@ def has_file(value: object) -> bool:
         (["ab", "c"], ["a", "bc"]),
         ({1}, [1]),
         ({1}, frozenset({1, 2})),
+        ({1}, frozenset({1})),
         ({"a": 1}, [("a", 1)]),
         ({1: "a"}, {"1": "a"}),
         (Point(1, 2), Size(1, 2)),
