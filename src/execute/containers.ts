@@ -52,7 +52,17 @@ export async function createAndProve(step: ContainerStep): Promise<void> {
   }
 }
 
-/** A canary is watched for its whole stability window before it takes over; the others are watched at the end. */
+/**
+ * A canary is watched for its whole stability window before it takes over, and so is each one that gets requests from
+ * the proxy, for the old one still answers them meanwhile; the others are watched at the end.
+ */
+export function isWatchedFirst({
+  strategy,
+  isCanary,
+}: Pick<Extract<Action, { type: 'replace-container' }>, 'strategy' | 'isCanary'>): boolean {
+  return strategy === 'proxy' || (isCanary && strategy === 'start-first');
+}
+
 function briefly({ health }: ContainerSpec): number {
   return health.type === 'none' ? Math.min(health.stableMs, BRIEF_MS) : 0;
 }
@@ -90,7 +100,7 @@ export async function replaceContainer(
       isTold = true;
       await stopContainer(host, oldId, spec.drainMs, signal);
     }
-    newId = await startUnproven(step, isCanary && strategy !== 'recreate' ? spec.health.stableMs : briefly(spec));
+    newId = await startUnproven(step, isWatchedFirst({ strategy, isCanary }) ? spec.health.stableMs : briefly(spec));
     // Where the old one still holds the port that the proxy is to have, it goes now: the routes follow at once.
     const isHandover = strategy === 'proxy' && old.labels[LABELS.slot] === undefined;
     if (isHandover) {

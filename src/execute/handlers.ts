@@ -2,7 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { PlanNode } from '../core/action.ts';
 import type { ContainerSpec } from '../core/container.ts';
 import { inspectContainer } from '../observe/observe.ts';
-import { createAndProve, replaceContainer, restartAndProve, startAndProve, updateContainer } from './containers.ts';
+import {
+  createAndProve,
+  isWatchedFirst,
+  replaceContainer,
+  restartAndProve,
+  startAndProve,
+  updateContainer,
+} from './containers.ts';
 import type { ContainerStep } from './containers.ts';
 import { removeContainer, stopContainer } from './engine.ts';
 import type { RunStep } from './execute.ts';
@@ -87,9 +94,9 @@ async function runStep(
     now: scope.now,
     proxy: spec.slot === undefined ? undefined : switching({ ...spec, slot: spec.slot }),
   });
-  const notePassed = async (node: PlanNode, name: string): Promise<void> => {
+  const notePassed = async (name: string, watchedMs = 0): Promise<void> => {
     const found = await inspectContainer(host, name, signal);
-    passed.set(`${node.host}/${name}`, { at: scope.now(), restarts: found?.observed.restartCount ?? 0 });
+    passed.set(`${node.host}/${name}`, { at: scope.now() - watchedMs, restarts: found?.observed.restartCount ?? 0 });
   };
   switch (action.type) {
     case 'build-image':
@@ -120,11 +127,15 @@ async function runStep(
       return undefined;
     case 'create-container':
       await createAndProve(container(action.spec, images.idOn(node.host, action.spec.image)));
-      await notePassed(node, action.spec.name);
+      await notePassed(action.spec.name);
       return undefined;
     case 'replace-container': {
       const gapMs = await replaceContainer(container(action.spec, images.idOn(node.host, action.spec.image)), action);
-      await notePassed(node, action.spec.name);
+      // The first one is watched on with requests, while the others are replaced.
+      await notePassed(
+        action.spec.name,
+        !action.isCanary && isWatchedFirst(action) ? action.spec.health.stableMs : undefined,
+      );
       if (gapMs === undefined) return undefined;
       gaps.push({ host: node.host, instance: `${action.spec.service}/${action.spec.instance}`, ms: gapMs });
       return `${(gapMs / 1000).toFixed(1)} s without it`;

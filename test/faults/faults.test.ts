@@ -25,16 +25,18 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await table.write(process.env['CU_REPORT']);
+  table.print();
   await scene[Symbol.asyncDispose]();
 });
 
-describe.each(faults)('$name', (fault) => {
-  describe.each(points)('$name', (point) => {
+describe.each(points)('$name', (point) => {
+  describe.each(faults)('$name', (fault) => {
     test.each(Array.from({ length: REPEAT }, (_, index) => index + 1))('is survived (%i)', async () => {
       const { problems } = await strike(scene, fault, point).catch((error: unknown) => ({ problems: [String(error)] }));
 
       table.add(fault.name, point.name, problems.length === 0);
+      await table.write(process.env['CU_REPORT']);
+      if (problems.length > 0) process.stderr.write(`${fault.name}, ${point.name}:\n${problems.join('\n')}\n`);
       expect(problems).toEqual([]);
     });
   });

@@ -33,6 +33,7 @@ export type Verdict = (exitCode: number | undefined) => Promise<readonly string[
 const HOST_EXITS = [0, 3, 4] as const;
 
 const DONE = 0;
+const WRONG_HOST = 2;
 const STEP_FAILED = 4;
 const LOCKED = 5;
 const INTERRUPTED = 130;
@@ -133,7 +134,8 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'clock 10 minutes off',
-    exits: [DONE],
+    // Seen before anything is changed it is refused; later it matters to nobody.
+    exits: [DONE, WRONG_HOST],
     excuses: 'nobody',
     inject: ({ scene }) => skewClock(scene.scenario.testbed, VICTIM),
     heal: ({ scenario }) => mendClock(scenario.testbed, VICTIM),

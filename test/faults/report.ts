@@ -30,10 +30,13 @@ export class StrikeTable {
       .join('\n');
   }
 
+  /** After each strike, so that a run that is ended early has a table too. */
   async write(file: string | undefined): Promise<void> {
-    if (this.cells.size === 0) return;
-    process.stdout.write(`\n${this.text()}\n`);
-    if (file !== undefined) await writeFile(file, `${this.text()}\n`);
+    if (file !== undefined && this.cells.size > 0) await writeFile(file, `${this.text()}\n`);
+  }
+
+  print(): void {
+    if (this.cells.size > 0) process.stdout.write(`\n${this.text()}\n`);
   }
 }
 
