@@ -18,6 +18,7 @@ import {
   unpauseContainer,
 } from './engine.ts';
 import { waitHealthy } from './gate.ts';
+import { giveNameBack, moveAside, takeName } from './names.ts';
 import { bringIn, drainOut, withoutRequests } from './proxy/switch.ts';
 import type { Switching } from './proxy/switch.ts';
 import { createWithVolumes } from './volumes.ts';
@@ -38,9 +39,6 @@ const PUT_BACK_MS = 6000;
 
 /** For how long a service without a health check has to stay up before the next one's turn. */
 const BRIEF_MS = 1000;
-
-/** A name is tried for so often with one that crashes and comes back. */
-const NAMING_TRIES = 3;
 
 export async function createAndProve(step: ContainerStep): Promise<void> {
   const id = await startUnproven(step, briefly(step.spec));
@@ -108,7 +106,7 @@ export async function replaceContainer(
       await stopContainer(host, oldId, spec.drainMs, signal);
     } else if (step.proxy !== undefined) await bringIn(step.proxy);
     // From here on the new one is proven. Both renames are done even when interrupted, so that names tell the truth.
-    if (old.observed.name !== oldName) await moveAside(step, oldId, oldName);
+    if (old.observed.name !== oldName) await moveAside(step, oldId, oldName, () => (isTold = true));
     await takeName(step, newId);
     return stoppedAt === undefined ? undefined : now() - stoppedAt;
   } catch (error) {
@@ -208,44 +206,8 @@ async function startUnproven(step: ContainerStep, stableMs: number): Promise<str
   }
 }
 
-/** Gives the proven one its name. The engine cannot rename one that crashes just now: the gate then says why. */
-export async function takeName(step: ContainerStep, id: string): Promise<void> {
-  const { host, spec } = step;
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await renameContainer(host, id, spec.name, AbortSignal.timeout(PUT_BACK_MS));
-    } catch (error) {
-      if (attempt === NAMING_TRIES || !isMidCrash(error)) throw error;
-      await waitHealthy(host, id, spec, step);
-    }
-  }
-}
-
-/** An old one that crashes over and over has to be stopped before the engine can rename it. */
-export async function moveAside({ host, spec, signal }: ContainerStep, id: string, name: string): Promise<void> {
-  try {
-    await renameContainer(host, id, name, AbortSignal.timeout(PUT_BACK_MS));
-  } catch (error) {
-    if (!isMidCrash(error)) throw error;
-    await stopContainer(host, id, spec.drainMs, signal);
-    await renameContainer(host, id, name, AbortSignal.timeout(PUT_BACK_MS));
-  }
-}
-
-function isMidCrash(error: unknown): boolean {
-  return error instanceof CuError && error.statusCode === 500;
-}
-
 async function discard(host: Host, id: string): Promise<void> {
   await removeContainer(host, id, AbortSignal.timeout(PUT_BACK_MS)).catch(() => undefined);
-}
-
-async function giveNameBack(host: Host, id: string, name: string): Promise<void> {
-  const finish = AbortSignal.timeout(PUT_BACK_MS);
-  const found = await inspectContainer(host, id, finish).catch(() => undefined);
-  // One that cannot be renamed now is recognized as it is, and renamed, by the next deploy.
-  if (found !== undefined && found.observed.name !== name)
-    await renameContainer(host, id, name, finish).catch(() => undefined);
 }
 
 /** A container as it ran before it was stopped. */

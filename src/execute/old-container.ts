@@ -7,10 +7,10 @@ import { DRAINING, REPLACED, UNPROVEN } from '../plan/containers.ts';
 import { slotOf } from '../plan/proxy/routes.ts';
 import { readArchive } from '../transport/archive.ts';
 import type { Host } from '../transport/host.ts';
-import { moveAside, takeName } from './containers.ts';
 import type { ContainerStep } from './containers.ts';
 import { removeContainer, renameContainer, startContainer, stopContainer, unpauseContainer } from './engine.ts';
 import { waitHealthy } from './gate.ts';
+import { moveAside, takeName } from './names.ts';
 import { drainOut, switchTo } from './proxy/switch.ts';
 import type { Switching } from './proxy/switch.ts';
 
