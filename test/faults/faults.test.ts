@@ -7,12 +7,15 @@ import type { Scene } from './scene.ts';
 import { strike } from './strike.ts';
 
 /** Parts of names, comma-separated: `CU_FAULTS=SIGINT,partition CU_POINTS=switch`. */
-const faults = chosen(FAULTS, process.env['CU_FAULTS']);
 const points = chosen(POINTS, process.env['CU_POINTS']);
 const REPEAT = Number(process.env['CU_REPEAT'] ?? '1');
 
 /** `CU_TASKS=0` leaves the workers out, which is three times as fast. */
 const workers = process.env['CU_TASKS'] === '0' ? [] : [SECOND, VICTIM];
+const faults = chosen(
+  FAULTS.filter(({ needsWorkers }) => needsWorkers !== true || workers.length > 0),
+  process.env['CU_FAULTS'],
+);
 
 /** Another one on other hosts: this machine's engine builds for both. */
 const PROJECT = VICTIM === 'host3' ? 'faults' : `faults${VICTIM}`;

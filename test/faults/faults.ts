@@ -21,6 +21,8 @@ export interface Fault {
    */
   readonly excuses: 'nobody' | 'victim' | 'victim-once-switched';
   readonly settings?: SceneSettings;
+  /** There has to be a worker that it can befall. */
+  readonly needsWorkers?: boolean;
   /** What it returns looks at the end of the deploy and tells what is wrong. */
   inject(hit: Hit): Promise<Verdict | void>;
   /** Makes the hosts well again; also after an injection that failed, and twice. */
@@ -121,6 +123,7 @@ export const FAULTS: readonly Fault[] = [
   badImage('health that flaps', 'flap', { stable: '3s' }),
   {
     name: 'worker that ignores SIGTERM',
+    needsWorkers: true,
     exits: [DONE],
     excuses: 'nobody',
     inject: async ({ scene }) => {
