@@ -59,7 +59,7 @@ function temporaryTags(images: string, project: string): readonly string[] {
 
 /** A lock is a flock on a file that may stay: it must be free for the next one. */
 async function heldLocks({ scenario }: Scene, host: string): Promise<readonly string[]> {
-  const script = `for file in /run/lock/cu-*.lock; do [ -e "$file" ] || continue; flock -w ${LOCKS_WITHIN_S} "$file" true || echo "$file"; done`;
+  const script = `for file in /run/lock/cu-*.lock /tmp/cu-*.lock; do [ -e "$file" ] || continue; flock -w ${LOCKS_WITHIN_S} "$file" true || echo "$file"; done`;
   const { stdout } = await scenario.testbed.exec(host, ['sh', '-c', script]);
   return stdout
     .split('\n')

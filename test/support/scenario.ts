@@ -191,7 +191,10 @@ async function wipe(testbed: Testbed, host: string, project: string): Promise<vo
   const script = [
     // With the last route goes the proxy; a config that still has the others' is made anew by the next of them. Others
     // may be at it just now.
-    `if [ -e /run/lock/cu-proxy.lock ]; then exec 9</run/lock/cu-proxy.lock; flock -w 60 9; fi`,
+    // The folder of cu's locks is /run/lock where everybody may write there.
+    `case $(ls -ld /run/lock/) in d???????w*) lock=/run/lock/cu-proxy.lock ;; *) lock=/tmp/cu-proxy.lock ;; esac`,
+    `[ -e $lock ] || (umask 0; : >$lock)`,
+    `exec 9<$lock; flock -w 60 9`,
     `docker exec cu-proxy sh -c 'rm -f /etc/cu-proxy/routes/${project}-*.json' 2>/dev/null`,
     `[ -n "$(docker exec cu-proxy sh -c 'ls /etc/cu-proxy/routes/*.json' 2>/dev/null)" ] || { docker rm -fv cu-proxy; docker volume rm cu-proxy; } 2>/dev/null`,
     `exec 9<&-`,

@@ -25,11 +25,17 @@ export interface Switching extends RouteChange {
 export async function bringIn(at: Switching): Promise<boolean> {
   const backends = await backendsOf(at);
   if (backends.length === 0) return false;
+  await admit(at, backends);
+  await writeSwitch(at, at.owner, (part) => withLive(part, at.place));
+  // Another project may have made the proxy read its config anew in between, in which the other slot was still live.
+  await admit(at, backends);
+  return true;
+}
+
+async function admit(at: Switching, backends: readonly string[]): Promise<void> {
   const { host, place, signal } = at;
   for (const backend of backends) await setState(host, { backend, ...place }, 'ready', signal);
   await waitUp(at, backends);
-  await writeSwitch(at, at.owner, (part) => withLive(part, place));
-  return true;
 }
 
 /** No new requests to the container in this slot; true once it has none left, false when `drainMs` have passed. */
