@@ -6,7 +6,7 @@ import { removeCgroups } from './cgroups.ts';
 import { docker, dockerLines, tryDocker } from './docker.ts';
 import { unmountBelow } from './mounts.ts';
 import { paths, type CachePaths } from './paths.ts';
-import { findProcesses, isRunning, readPid, spawnDaemon, stopProcess, waitFor } from './process.ts';
+import { findProcesses, isLive, readPid, spawnDaemon, stopProcess, waitFor } from './process.ts';
 
 const networkComment = 'cu-testbed';
 const cgroup = '/cu-testbed';
@@ -109,7 +109,8 @@ async function hasRule(rule: FirewallRule): Promise<boolean> {
 }
 
 async function answers(pid: number): Promise<true | undefined> {
-  if (!isRunning(pid, paths.socket)) {
+  // By its pid alone: for a moment after it was started a process has no command line yet.
+  if (!isLive(pid)) {
     // Let the wait end at once with the log's words: a daemon that is gone will not answer later.
     await waitFor('dockerd, which ended while starting', () => Promise.resolve(undefined), {
       timeoutMs: 0,

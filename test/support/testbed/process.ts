@@ -91,7 +91,8 @@ async function ends(pid: number, marker: string, withinMs: number): Promise<bool
   return !isRunning(pid, marker);
 }
 
-function isLive(pid: number): boolean {
+/** Whether a process of our own making still runs. */
+export function isLive(pid: number): boolean {
   const state = statField(pid, 0);
   return state !== undefined && state !== 'Z' && state !== 'X';
 }
