@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import type { Plan, PlanNode } from '../core/action.ts';
+import type { Plan } from '../core/action.ts';
 import type { CuError } from '../core/error.ts';
 import type { ReleaseKind, ReleaseOutcome } from '../core/release.ts';
 import { writeGaps, writeHosts } from '../history/now.ts';
 import { nextSequence } from '../history/merge.ts';
 import { openRecorder } from '../history/recorder.ts';
 import type { Recorder } from '../history/recorder.ts';
+import type { Prunes } from '../plan/orphans.ts';
 import type { Host } from '../transport/host.ts';
 import type { Context } from './context.ts';
 import { readReleases } from './history.ts';
@@ -146,15 +147,16 @@ function verdictOf({ cancelled, failed, undone }: RunResult): ReleaseOutcome {
 
 async function confirmPrunes(
   context: Context,
-  { plan, prunes, prune }: { readonly plan: Plan; readonly prunes: readonly PlanNode[]; readonly prune: boolean },
+  { plan, prunes, prune }: { readonly plan: Plan; readonly prunes: Prunes; readonly prune: boolean },
 ): Promise<Plan> {
-  if (prunes.length === 0 || prune) return plan;
+  const { containers, along } = prunes;
+  if (containers.length === 0 || prune) return plan;
   const names = [
-    ...new Set(prunes.map((node) => `${'name' in node.action ? node.action.name : node.id} on ${node.host}`)),
+    ...new Set(containers.map((node) => `${'name' in node.action ? node.action.name : node.id} on ${node.host}`)),
   ];
   const isAgreed = await context.confirm(`The config no longer has ${names.join(', ')}. Remove them?`, '--prune');
   if (isAgreed) return plan;
-  const dropped = new Set(prunes.map((node) => node.id));
+  const dropped = new Set([...containers, ...along].map((node) => node.id));
   context.emit({
     type: 'warning',
     host: undefined,

@@ -200,8 +200,7 @@ async function runStep(
     case 'remove-image':
       return removeImage(host, action, signal);
     case 'remove-network':
-      await removeNetwork(host, action.name, signal);
-      return undefined;
+      return removeNetwork(host, action.name, signal);
     case 'remove-volume':
       await removeVolume(host, action.name, signal);
       return undefined;

@@ -110,8 +110,16 @@ export async function removeImage(
   return undefined;
 }
 
-export async function removeNetwork(host: Host, name: string, signal: AbortSignal): Promise<void> {
-  await host.docker().json({ method: 'DELETE', path: `/networks/${name}`, signal, allow: [404] });
+/** One that a container of somebody else still uses stays and says so. */
+export async function removeNetwork(host: Host, name: string, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    await host.docker().json({ method: 'DELETE', path: `/networks/${name}`, signal, allow: [404] });
+    return undefined;
+  } catch (error) {
+    // The engine answers 403 while a network has endpoints (moby, api/swagger.yaml, NetworkDelete).
+    if (error instanceof CuError && error.statusCode === 403) return 'in use, left';
+    throw error;
+  }
 }
 
 export async function removeVolume(host: Host, name: string, signal: AbortSignal): Promise<void> {

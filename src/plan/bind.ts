@@ -71,6 +71,11 @@ export function projectNetwork(desired: Pick<Desired, 'project' | 'environment'>
   return `${desired.project}-${desired.environment}`;
 }
 
+/** The name of the volume in which a host keeps what cu knows of the environment, and of the container that holds it. */
+export function stateVolume(desired: Pick<Desired, 'project' | 'environment'>): string {
+  return `${projectNetwork(desired)}-state`;
+}
+
 function networkName(instance: InstanceSpec, desired: Desired): string {
   return instance.network === 'project' ? projectNetwork(desired) : instance.network;
 }

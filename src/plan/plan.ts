@@ -3,14 +3,15 @@ import { CuError } from '../core/error.ts';
 import { otherSlot } from '../core/proxy.ts';
 import type { ProxyPart } from '../core/proxy.ts';
 import type { Secret } from '../core/secret.ts';
-import { LABELS } from '../core/state.ts';
 import type { InstanceSpec, ObservedContainer, ObservedHost } from '../core/state.ts';
-import { bind, projectNetwork } from './bind.ts';
+import { bind, projectNetwork, stateVolume } from './bind.ts';
 import type { BindScope } from './bind.ts';
 import { memoryOf } from './body.ts';
 import { containerNodes, isOfInstance, sortOut } from './containers.ts';
 import { imageNodes, tagNodes } from './images.ts';
 import type { Bound, PlanInput } from './input.ts';
+import { isOurs, orphanNodes } from './orphans.ts';
+import type { Prunes } from './orphans.ts';
 import { hostProblems } from './problems.ts';
 import { proxyNodes, routeNodes } from './proxy/nodes.ts';
 import { isProxied, partOn, routesOf, slotOf, wantedPart } from './proxy/routes.ts';
@@ -23,7 +24,7 @@ export interface Planned {
   /** What stands in the way; found before anything changes, all at once. */
   readonly problems: readonly CuError[];
   /** Steps of the plan that take away a service or host which the config no longer has. */
-  readonly prunes: readonly PlanNode[];
+  readonly prunes: Prunes;
 }
 
 /** What has to happen so that the hosts are what the config says: a pure function of both. */
@@ -51,7 +52,7 @@ export function plan(input: PlanInput): Planned {
   const freeing = routes.filter((node) => node.after.every((id) => !containers.some((other) => other.id === id)));
   const verify = verifyNodes(containers, routes);
   const proven = [...containers, ...routes, ...verify].filter(isGate).map((node) => node.id);
-  const { early, late } = orphanNodes(input, bound, proven);
+  const { early, late, prunes } = orphanNodes(input, bound, proven);
   const tags = tagNodes(input, () => proven);
   const tasks = taskNodes(input, bound, containers, [...images, ...preparations]);
   const blocked = early.map((node) => node.id);
@@ -74,7 +75,7 @@ export function plan(input: PlanInput): Planned {
   return {
     plan: { nodes: holdForTasks(nodes, tasks) },
     problems: [...problems, ...hostProblems(input, bound, parts)],
-    prunes: [...early, ...late].filter((node) => isPrune(node, input)),
+    prunes,
   };
 }
 
@@ -156,13 +157,9 @@ function wantedImage(instance: InstanceSpec, input: PlanInput): NonNullable<Retu
   return image;
 }
 
-function stateVolume(input: PlanInput): string {
-  return `${projectNetwork(input.desired)}-state`;
-}
-
 /** The volume is there but the container through which it is read was pruned: what it holds is not known now. */
 function isStateLost(host: ObservedHost, input: PlanInput): boolean {
-  return host.state === undefined && host.volumes.some((volume) => volume.name === stateVolume(input));
+  return host.state === undefined && host.volumes.some((volume) => volume.name === stateVolume(input.desired));
 }
 
 function prepareNodes(host: ObservedHost, bound: readonly Bound[], input: PlanInput): readonly PlanNode[] {
@@ -172,7 +169,7 @@ function prepareNodes(host: ObservedHost, bound: readonly Bound[], input: PlanIn
   const { broker } = input.desired;
   const needsPassword =
     broker?.host === host.name && broker.password === undefined && host.state?.brokerPassword === undefined;
-  const volume = stateVolume(input);
+  const volume = stateVolume(input.desired);
   if (host.state === undefined || needsPassword) {
     nodes.push({
       id: `${host.name}/${volume}/state`,
@@ -217,62 +214,8 @@ export function candidatesOf(each: Bound, input: PlanInput): readonly ObservedCo
   return each.host.containers.filter((container) => isOurs(container, input) && isOfInstance(container, each.instance));
 }
 
-function isOurs(container: ObservedContainer, { desired }: PlanInput): boolean {
-  return (
-    container.labels[LABELS.project] === desired.project &&
-    container.labels[LABELS.environment] === desired.environment &&
-    container.labels[LABELS.service] !== undefined
-  );
-}
-
 /** Memory that is left when every instance of this environment has what it was promised. */
 function roomOn(host: ObservedHost, bound: readonly Bound[]): number {
   const promised = bound.filter((each) => each.host === host).map((each) => memoryOf(each.instance, host));
   return host.facts.memoryBytes - promised.reduce((sum, bytes) => sum + bytes, 0);
-}
-
-/**
- * Containers of this environment that nothing wants. They are removed once all else has succeeded; where they hold a
- * port that a new one needs, or are a singleton that moves to another host, they are stopped before it.
- */
-function orphanNodes(
-  input: PlanInput,
-  bound: readonly Bound[],
-  proven: readonly string[],
-): { readonly early: readonly PlanNode[]; readonly late: readonly PlanNode[] } {
-  if (!input.isWhole) return { early: [], late: [] };
-  const early: PlanNode[] = [];
-  const late: PlanNode[] = [];
-  for (const host of input.hosts) {
-    const wanted = input.desired.instances.filter((instance) => instance.host === host.name);
-    const ports = new Set(
-      bound.flatMap((each) => (each.host === host ? each.instance.ports.map((port) => port.port) : [])),
-    );
-    for (const container of host.containers) {
-      if (!isOurs(container, input) || wanted.some((instance) => isOfInstance(container, instance))) continue;
-      const { name, id } = container;
-      const service = container.labels[LABELS.service];
-      const isSingleton = input.desired.instances.some((each) => each.singleton && each.service === service);
-      const isInTheWay = isSingleton || container.ports.some((port) => ports.has(port.port));
-      const at = { host: host.name, cause: 'no longer in the config' };
-      const stop = { type: 'stop-container', name, id, drainMs: 30_000 } as const;
-      if (isInTheWay) early.push({ ...at, id: `${host.name}/${name}/stop`, action: stop, after: [] });
-      late.push({
-        ...at,
-        id: `${host.name}/${name}/remove`,
-        action: { ...stop, type: 'remove-container', place: undefined },
-        after: [...(isInTheWay ? [`${host.name}/${name}/stop`] : []), ...proven],
-      });
-    }
-  }
-  return { early, late };
-}
-
-/** Fewer replicas of a service is a change of the config; a whole service gone from a host is asked about. */
-function isPrune(node: PlanNode, input: PlanInput): boolean {
-  if (node.action.type !== 'remove-container' && node.action.type !== 'stop-container') return false;
-  const { id } = node.action;
-  const container = input.hosts.flatMap((host) => host.containers).find((each) => each.id === id);
-  const service = container?.labels[LABELS.service];
-  return !input.desired.instances.some((instance) => instance.service === service && instance.host === node.host);
 }

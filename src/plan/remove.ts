@@ -2,8 +2,11 @@ import type { Plan, PlanNode } from '../core/action.ts';
 import { partName } from '../core/proxy.ts';
 import { LABELS } from '../core/state.ts';
 import type { Desired, ObservedHost } from '../core/state.ts';
-import { projectNetwork } from './bind.ts';
+import { projectNetwork, stateVolume } from './bind.ts';
 import { partOn } from './proxy/routes.ts';
+
+type Owner = Pick<Desired, 'project' | 'environment'>;
+type Labels = Readonly<Record<string, string>>;
 
 /** Takes an environment off its hosts: by label, whatever the config says now. Data volumes stay unless asked for. */
 export function planRemove(
@@ -19,8 +22,7 @@ function removeNodes(
   host: ObservedHost,
   { volumes }: { readonly volumes: boolean },
 ): readonly PlanNode[] {
-  const isOwn = (labels: Readonly<Record<string, string>>): boolean =>
-    labels[LABELS.project] === desired.project && labels[LABELS.environment] === desired.environment;
+  const isOwn = (labels: Labels): boolean => isOf(desired, labels);
   const at = { host: host.name, cause: 'asked to' };
   const drains = new Map(desired.instances.map((instance) => [instance.service, instance]));
   // Nobody is sent to what is going to stop.
@@ -57,14 +59,7 @@ function removeNodes(
     after: [...routes, ...containers.slice(0, index)].map((each) => each.id),
   }));
   const after = containers.map((node) => node.id);
-  const networks = host.networks
-    .filter((network) => isOwn(network.labels) && network.name === projectNetwork(desired))
-    .map((network): PlanNode => ({
-      ...at,
-      id: `${host.name}/${network.name}/remove-network`,
-      action: { type: 'remove-network', name: network.name },
-      after,
-    }));
+  const networks = networkNodes(desired, host, at.cause).map((node) => ({ ...node, after }));
   const removable = volumes ? host.volumes.filter((volume) => isOwn(volume.labels)) : [];
   const data = removable.map((volume): PlanNode => ({
     ...at,
@@ -80,9 +75,51 @@ function removeNodes(
   }));
   return [...routes, ...chained, ...networks, ...data, ...images];
 
-  function phaseOf(labels: Readonly<Record<string, string>>): number {
+  function phaseOf(labels: Labels): number {
     return drains.get(labels[LABELS.service] ?? '')?.phase ?? -1;
   }
+}
+
+/**
+ * What cu itself keeps on a host for an environment: the network, and the state with the container that holds it. The
+ * state's volume stays beside a volume with data, for which it may have the password.
+ */
+export function keptNodes(desired: Owner, host: ObservedHost, cause: string): readonly PlanNode[] {
+  const state = stateVolume(desired);
+  const at = { host: host.name, cause };
+  const volumes = host.volumes.filter((volume) => isOf(desired, volume.labels));
+  const holders = host.containers
+    .filter(({ name, labels }) => name === state && isOf(desired, labels))
+    .map(({ name, id }): PlanNode => ({
+      ...at,
+      id: `${host.name}/${name}/remove`,
+      action: { type: 'remove-container', name, id, drainMs: 0 },
+      after: [],
+    }));
+  const isAlone = volumes.length === 1 && volumes[0]?.name === state;
+  const kept = (isAlone ? [state] : []).map((name): PlanNode => ({
+    ...at,
+    id: `${host.name}/${name}/remove-volume`,
+    action: { type: 'remove-volume', name },
+    after: holders.map(({ id }) => id),
+  }));
+  return [...networkNodes(desired, host, cause), ...holders, ...kept];
+}
+
+function networkNodes(desired: Owner, host: ObservedHost, cause: string): readonly PlanNode[] {
+  return host.networks
+    .filter((network) => isOf(desired, network.labels) && network.name === projectNetwork(desired))
+    .map(({ name }) => ({
+      id: `${host.name}/${name}/remove-network`,
+      host: host.name,
+      action: { type: 'remove-network', name },
+      cause,
+      after: [],
+    }));
+}
+
+function isOf({ project, environment }: Owner, labels: Labels): boolean {
+  return labels[LABELS.project] === project && labels[LABELS.environment] === environment;
 }
 
 /** The project's own builds that no other environment's container uses. */

@@ -160,6 +160,10 @@ test('a host that left the config is found again, and what ran there goes when s
 
   expect(pruned.exitCode, pruned.all).toBe(0);
   expect((await scenario.containers('host3')).map(({ name }) => name)).toEqual([`${PROJECT}-stable-loop-1`]);
+  for (const what of ['network', 'volume']) {
+    const names = await scenario.docker('host3', what, 'ls', '--format', '{{.Name}}');
+    expect(names.split('\n').filter((name) => name.startsWith(`${PROJECT}-dev`))).toEqual([]);
+  }
   expect(await scenario.cu('deploy')).toMatchObject({ exitCode: 0, stdout: 'nothing to do' });
   await scenario.write('cu.config.yaml', config);
 });

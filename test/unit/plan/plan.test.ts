@@ -237,38 +237,6 @@ describe('what is not ours', () => {
   });
 });
 
-describe('what the config no longer has', () => {
-  const withOrphan = (service: string): PlanInput => {
-    const input = deployed();
-    const labels = {
-      [LABELS.project]: 'shop',
-      [LABELS.environment]: 'dev',
-      [LABELS.service]: service,
-      [LABELS.instance]: '2',
-    };
-    const orphan = container({ id: 'o', name: `shop-dev-${service}-2`, labels });
-    return { ...input, hosts: input.hosts.map((host) => ({ ...host, containers: [...host.containers, orphan] })) };
-  };
-
-  test('a service that is gone is planned for removal and asked about', () => {
-    const planned = plan(withOrphan('tiles'));
-
-    expect(planned.plan.nodes.map((node) => node.id)).toEqual(['web-1/shop-dev-tiles-2/remove']);
-    expect(planned.prunes).toHaveLength(1);
-  });
-
-  test('a replica less is a change like any other', () => {
-    const planned = plan(withOrphan('web'));
-
-    expect(planned.plan.nodes.map((node) => node.id)).toEqual(['web-1/shop-dev-web-2/remove']);
-    expect(planned.prunes).toEqual([]);
-  });
-
-  test('a deploy of some targets leaves it alone', () => {
-    expect(steps({ ...withOrphan('tiles'), isWhole: false })).toEqual([]);
-  });
-});
-
 test('more memory than the host has is a problem with the sum', () => {
   const input = planInput({
     instances: ['1', '2'].map((name) => instance({ instance: name, memory: { type: 'share', share: 0.7 } })),
