@@ -41,6 +41,8 @@ export type Action =
       readonly strategy: RolloutStrategy;
       /** The first of its service: watched for the whole stability window before it takes over. */
       readonly isCanary: boolean;
+      /** The bytes that ran before, where nothing else is wanted; undefined: what the config wants by now. */
+      readonly imageId?: string | undefined;
     }
   /** What the new one has replaced finishes its work and stops; it is kept until the whole run has succeeded. */
   | {

@@ -130,7 +130,8 @@ async function runStep(
       await notePassed(action.spec.name);
       return undefined;
     case 'replace-container': {
-      const gapMs = await replaceContainer(container(action.spec, images.idOn(node.host, action.spec.image)), action);
+      const imageId = action.imageId ?? images.idOn(node.host, action.spec.image);
+      const gapMs = await replaceContainer(container(action.spec, imageId), action);
       // The first one is watched on with requests, while the others are replaced.
       await notePassed(
         action.spec.name,

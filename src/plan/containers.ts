@@ -69,14 +69,29 @@ export function containerNodes(
       const gap = strategy === 'proxy' ? handoverOf(instance, keeper) : gapOf(instance, strategy, scope);
       const replace = node('replace', spec.name, action, `${verdict.cause}${gap}`);
       if (strategy === 'recreate') return [...cleanup, replace];
-      const { service, instance: name, kind, drainMs } = instance;
-      const drained = { type: 'drain-container', service, instance: name, kind, drainMs } as const;
-      const place = placeOf(instance, slotOf(keeper));
-      const isDetached = scope.isDetached && place === undefined;
-      const old = { name: `${spec.name}${REPLACED}`, id: keeper.id, isDetached, place };
-      return [...cleanup, replace, node('drain', spec.name, { ...drained, ...old }, 'replaced')];
+      const isDetached = scope.isDetached && slotOf(keeper) === undefined;
+      return [...cleanup, replace, drainNode(instance, keeper, isDetached)];
     }
   }
+}
+
+/** What a `replace-container` that needs no gap leaves running: it gets to finish its work. */
+export function drainNode(instance: InstanceSpec, old: ObservedContainer, isDetached: boolean): PlanNode {
+  const { host, service, instance: name, kind, drainMs, containerName } = instance;
+  const drained = { type: 'drain-container', service, instance: name, kind, drainMs } as const;
+  return {
+    id: `${host}/${containerName}/drain`,
+    host,
+    action: {
+      ...drained,
+      name: `${containerName}${REPLACED}`,
+      id: old.id,
+      isDetached,
+      place: placeOf(instance, slotOf(old)),
+    },
+    cause: 'replaced',
+    after: [],
+  };
 }
 
 /**
@@ -134,7 +149,7 @@ interface Room {
 }
 
 /** Stop-first wherever two of them cannot live side by side, whatever the config prefers. */
-function strategyOf(instance: InstanceSpec, keeper: ObservedContainer, room: ContainerScope & Room): RolloutStrategy {
+export function strategyOf(instance: InstanceSpec, keeper: ObservedContainer, room: Room): RolloutStrategy {
   if (isProxied(instance) && !instance.singleton && hasRoom(instance, room)) return 'proxy';
   // What moves away from behind the proxy publishes a port that its old container does not hold.
   if (instance.ports.length > 0 || instance.network === 'host' || instance.singleton) return 'recreate';

@@ -1,11 +1,14 @@
 import type { Plan, PlanNode } from '../core/action.ts';
 import { CuError } from '../core/error.ts';
+import { LABELS } from '../core/state.ts';
 import type { ObservedContainer } from '../core/state.ts';
-import { placeOf } from './containers.ts';
+import { drainNode, placeOf, strategyOf } from './containers.ts';
 import type { Bound, PlanInput } from './input.ts';
-import { bindAll, candidatesOf } from './plan.ts';
+import { bindAll, candidatesOf, isStateLost, roomOn } from './plan.ts';
 import { slotOf } from './proxy/routes.ts';
 import { orderRollout } from './rollout.ts';
+import { specChanges } from './spec-label.ts';
+import { isGate, retireNodes, verifyNodes } from './undo.ts';
 
 export type LifecycleVerb = 'start' | 'stop' | 'restart';
 
@@ -19,10 +22,40 @@ export function planLifecycle(
   const steps = bound.map((each) => {
     const container = candidatesOf(each, input).find((candidate) => candidate.name === each.spec.name);
     if (container === undefined && verb !== 'stop') missing.push(notDeployed(each));
-    return { instance: each.instance, nodes: container === undefined ? [] : nodesFor(verb, each, container) };
+    if (container === undefined) return { instance: each.instance, nodes: [] };
+    const renewed = verb === 'restart' ? renewNodes(each, container, { input, bound }) : undefined;
+    return { instance: each.instance, nodes: renewed ?? nodesFor(verb, each, container) };
   });
   const ordered = orderRollout(steps, []);
-  return { plan: { nodes: verb === 'stop' ? reversed(ordered) : ordered }, problems: [...problems, ...missing] };
+  const verify = verifyNodes(ordered, []);
+  const proven = [...ordered, ...verify].filter(isGate).map(({ id }) => id);
+  const nodes = [...ordered, ...verify, ...retireNodes(ordered, proven)];
+  return { plan: { nodes: verb === 'stop' ? reversed(ordered) : nodes }, problems: [...problems, ...missing] };
+}
+
+/**
+ * A webserver behind the proxy is not restarted but replaced by its like, so that no request fails. Where the config has
+ * other settings by now, which a restart must not bring, or there is no room for two, undefined: it is restarted in place.
+ */
+function renewNodes(
+  { instance, spec, host }: Bound,
+  container: ObservedContainer,
+  { input, bound }: { readonly input: PlanInput; readonly bound: readonly Bound[] },
+): readonly PlanNode[] | undefined {
+  const { id: oldId, imageId, labels, state } = container;
+  const strategy = strategyOf(instance, container, { host, roomBytes: roomOn(host, bound) });
+  if (strategy !== 'proxy' || slotOf(container) === undefined || state !== 'running') return undefined;
+  const ignoreSecrets = isStateLost(host, input);
+  if (specChanges(spec.labels[LABELS.spec] ?? '', labels[LABELS.spec], { ignoreSecrets }).length > 0) return undefined;
+  const { version, inputs } = LABELS;
+  const own = Object.fromEntries(
+    [version, inputs].flatMap((name) => Object.entries(labels).filter(([key]) => key === name)),
+  );
+  const env = labels[version] === undefined ? spec.env : { ...spec.env, CU_VERSION: labels[version] };
+  const like = { ...spec, env, labels: { ...spec.labels, ...own } };
+  const action = { type: 'replace-container', spec: like, oldId, strategy, isCanary: true, imageId } as const;
+  const at = { id: `${instance.host}/${spec.name}/replace`, host: instance.host, after: [] };
+  return [{ ...at, action, cause: 'asked to' }, drainNode(instance, container, false)];
 }
 
 function nodesFor(verb: LifecycleVerb, { instance, spec }: Bound, container: ObservedContainer): readonly PlanNode[] {

@@ -158,7 +158,7 @@ function wantedImage(instance: InstanceSpec, input: PlanInput): NonNullable<Retu
 }
 
 /** The volume is there but the container through which it is read was pruned: what it holds is not known now. */
-function isStateLost(host: ObservedHost, input: PlanInput): boolean {
+export function isStateLost(host: ObservedHost, input: PlanInput): boolean {
   return host.state === undefined && host.volumes.some((volume) => volume.name === stateVolume(input.desired));
 }
 
@@ -215,7 +215,7 @@ export function candidatesOf(each: Bound, input: PlanInput): readonly ObservedCo
 }
 
 /** Memory that is left when every instance of this environment has what it was promised. */
-function roomOn(host: ObservedHost, bound: readonly Bound[]): number {
+export function roomOn(host: ObservedHost, bound: readonly Bound[]): number {
   const promised = bound.filter((each) => each.host === host).map((each) => memoryOf(each.instance, host));
   return host.facts.memoryBytes - promised.reduce((sum, bytes) => sum + bytes, 0);
 }

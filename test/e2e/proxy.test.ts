@@ -7,7 +7,7 @@ import { TLSSocket } from 'node:tls';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { eventually, SMALL_APP, startScenario } from '../support/scenario.ts';
-import type { Scenario } from '../support/scenario.ts';
+import type { Container, Scenario } from '../support/scenario.ts';
 
 /** What the proxy of a host leads where: names, paths, certificates, replicas, and after a reboot. */
 const PROJECT = 'e2e-proxy';
@@ -143,20 +143,30 @@ test('an instance that crashes is no longer asked, and is again once it is back'
   await eventually(async () => expect(await get('/', 'other.example.org')).toBe('200 any 1 two'));
 });
 
-test('replicas are restarted one after the other, and no request meets one that is down', async () => {
+test.each([
+  ['a single webserver is restarted', 'shop', '/', ['200 shop 1 two']],
+  ['replicas are restarted one after the other', 'api', '/api/', ['200 api 1 two', '200 api 2 two']],
+])('%s, and no request fails', async (_, service, path, answers) => {
+  const before = await scenario.containers('host2');
   const seen: string[] = [];
   const isDone = new AbortController();
   const asking = (async () => {
-    while (!isDone.signal.aborted) seen.push(await get('/api/', 'shop.example.org').catch(String));
+    while (!isDone.signal.aborted) seen.push(await get(path, 'shop.example.org').catch(String));
   })();
 
-  const restarted = await scenario.cu('restart', 'api');
+  const restarted = await scenario.cu('restart', service);
   isDone.abort();
   await asking;
 
   expect(restarted.exitCode, restarted.all).toBe(0);
-  expect(restarted.all).toMatch(/restarted .*api-1[\s\S]*restarted .*api-2/);
-  expect(new Set(seen)).toEqual(new Set(['200 api 1 two', '200 api 2 two']));
+  expect([...new Set(seen)].toSorted()).toEqual(answers);
+  const after = await scenario.containers('host2');
+  const isOf = ({ name }: Container): boolean => name.includes(`-${service}-`);
+  expect(after.filter(isOf).map(({ name, state }) => [name, state])).toEqual(
+    before.filter(isOf).map(({ name }) => [name, 'running']),
+  );
+  expect(before.filter(isOf).some(({ id }) => after.some((each) => each.id === id))).toBe(false);
+  expect(await scenario.cu('deploy')).toMatchObject({ exitCode: 0, stdout: 'nothing to do' });
 });
 
 test('a service that leaves the proxy gets its port from it', async () => {
@@ -186,5 +196,6 @@ test('what is removed is routed no more, and with the last route goes the proxy'
   // Other files of tests may route there at this moment.
   if (others.stdout.trim() === `${PROJECT}-dev.json`) expect(left.stderr).toMatch(/No such container/);
   expect(left.stdout).not.toContain(PROJECT);
-  await expect(get('/', 'shop.example.org')).rejects.toThrow(/ECONNREFUSED/);
+  // Where others have routes, the process of before the reload may take a moment to let go of its sockets.
+  await eventually(() => expect(get('/', 'shop.example.org')).rejects.toThrow(/ECONNREFUSED/));
 });
