@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CuError, CuErrors } from '../core/error.ts';
 import { selectInstances } from '../plan/targets.ts';
+import { accessLines, listProxies, proxiedInstances } from './access-log.ts';
 import { mergeByTime } from './log-merge.ts';
 import type { LogLine } from './log-merge.ts';
 import { readLog } from './log-read.ts';
@@ -25,6 +26,8 @@ export interface LogOptions {
   readonly timestamps: boolean;
   /** A folder: one file an instance instead of output. */
   readonly collect: string | undefined;
+  /** The requests that reached the instances, as the proxies of their hosts saw them. */
+  readonly access: boolean;
 }
 
 /** How often a followed host is asked for containers that have come since. */
@@ -37,7 +40,8 @@ export async function logs(
   options: LogOptions,
 ): Promise<{ readonly files: readonly string[] }> {
   const { desired } = await openProject(context);
-  const instances = selectInstances(desired, targets);
+  const selected = selectInstances(desired, targets);
+  const instances = options.access ? proxiedInstances(selected) : selected;
   const wanted = new Set(instances.map(({ host, service, instance }) => `${host}/${service}/${instance}`));
   await using session = openSession(context, desired);
   const names = new Set(instances.map((instance) => instance.host));
@@ -51,8 +55,13 @@ export async function logs(
   for (const error of errors) context.emit({ type: 'host-unreachable', host: error.host ?? '', error });
   const hosts = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   const find = async (): Promise<readonly RunningContainer[]> => {
+    if (options.access) return listProxies(hosts, context.signal);
     const lists = await Promise.all(hosts.map((host) => listContainers(host, desired, context.signal)));
     return lists.flat().filter((each) => wanted.has(sourceOf(each)));
+  };
+  const read: ReadLines = (container, window) => {
+    const lines = linesOf(context, container, window);
+    return options.access ? accessLines(lines, { host: container.host.name, desired, instances }) : lines;
   };
   const found = await find();
   if (found.length === 0 && !options.follow) {
@@ -61,10 +70,10 @@ export async function logs(
     });
   }
   if (options.collect !== undefined)
-    return { files: await collect(context, found, { ...options, directory: options.collect }) };
+    return { files: await collect(context, found, { ...options, read, directory: options.collect }) };
   const sources = options.follow
-    ? followed(context, found, find, options)
-    : found.map((each) => linesOf(context, each, options));
+    ? followed(context, found, { ...options, find, read })
+    : found.map((each) => read(each, options));
   const merged = options.follow
     ? mergeByTime(sources, { holdMs: 150, signal: context.signal })
     : mergeByTime(sources, { holdMs: undefined, signal: context.signal });
@@ -79,6 +88,8 @@ export async function logs(
   if (context.signal.aborted) throw new CuError('CANCELLED', 'stopped reading the logs');
   return { files: [] };
 }
+
+type ReadLines = (container: RunningContainer, window: LogWindow) => AsyncIterable<LogLine>;
 
 function sourceOf({ host, service, instance }: RunningContainer): string {
   return `${host.name}/${service}/${instance}`;
@@ -95,8 +106,7 @@ function linesOf(context: Context, container: RunningContainer, window: LogWindo
 async function* followed(
   context: Context,
   found: readonly RunningContainer[],
-  find: () => Promise<readonly RunningContainer[]>,
-  options: LogOptions,
+  options: LogOptions & { readonly find: () => Promise<readonly RunningContainer[]>; readonly read: ReadLines },
 ): AsyncGenerator<AsyncIterable<LogLine>> {
   const reading = new Set<string>();
   const lastTimes = new Map<string, string>();
@@ -104,7 +114,7 @@ async function* followed(
     const { id } = container;
     const last = lastTimes.get(id);
     try {
-      for await (const line of linesOf(context, container, window)) {
+      for await (const line of options.read(container, window)) {
         if (last !== undefined && line.time <= last) continue;
         lastTimes.set(id, line.time);
         yield line;
@@ -121,7 +131,7 @@ async function* followed(
   while (!context.signal.aborted) {
     await sleep(WATCH_MS, undefined, { signal: context.signal }).catch(() => undefined);
     if (context.signal.aborted) return;
-    for (const each of await find()) {
+    for (const each of await options.find()) {
       if (reading.has(each.id) || !each.isRunning) continue;
       reading.add(each.id);
       const last = lastTimes.get(each.id);
@@ -135,7 +145,7 @@ async function* followed(
 async function collect(
   context: Context,
   found: readonly RunningContainer[],
-  options: LogOptions & { readonly directory: string },
+  options: LogOptions & { readonly directory: string; readonly read: ReadLines },
 ): Promise<readonly string[]> {
   const folder = resolve(context.cwd, options.directory);
   await mkdir(folder, { recursive: true }).catch((error: unknown) => {
@@ -146,7 +156,7 @@ async function collect(
       const name = `${sourceOf(container).replaceAll('/', '_')}${container.isRunning ? '' : `_${container.id.slice(0, 8)}`}.log`;
       const file = createWriteStream(join(folder, name), { mode: 0o600 });
       const lines = async function* (): AsyncGenerator<string> {
-        for await (const line of linesOf(context, container, { ...options, follow: false })) {
+        for await (const line of options.read(container, { ...options, follow: false })) {
           if (options.grep !== undefined && !options.grep.test(line.text)) continue;
           yield `${line.time} ${line.text}\n`;
         }

@@ -17,7 +17,6 @@ export interface RunningContainer {
   readonly service: string;
   readonly instance: string;
   readonly isRunning: boolean;
-  readonly createdAt: number;
 }
 
 export async function listContainers(
@@ -38,7 +37,6 @@ export async function listContainers(
     service: container.labels[LABELS.service] ?? '',
     instance: container.labels[LABELS.instance] ?? '',
     isRunning: container.state === 'running',
-    createdAt: container.createdAt,
   }));
 }
 

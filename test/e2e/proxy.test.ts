@@ -92,6 +92,22 @@ test('names and paths lead to their services, replicas share one route, and what
   expect(await get('/apix', 'shop.example.org')).toMatch(/^404/);
 });
 
+test('the access log has the requests of this project, each with the instance that answered', async () => {
+  await get('/api/?seen=by-the-proxy', 'shop.example.org');
+
+  const line = await eventually(async () => {
+    const { stdout } = await scenario.cu('logs', 'api', '--access', '--grep', 'seen=by-the-proxy');
+    expect(stdout).not.toBe('');
+    return stdout;
+  });
+
+  expect(line).toMatch(
+    /^host2\/api\/[12] +\| \S+ \[.*\] port-any-8591 \S+-api-\d+\/[12]-a .* 200 .*"GET \/api\/\?seen=by-the-proxy/,
+  );
+  const { stdout: others } = await scenario.cu('logs', 'safe', '--access');
+  expect(others).not.toContain('seen=by-the-proxy');
+});
+
 test('a certificate is served, and another one takes its place without a gap', async () => {
   expect(await getSafely()).toBe('first.example.org safe 1 one');
   await makeCertificate('second.example.org');

@@ -14,6 +14,7 @@ export const logs = defineCommand({
     tail: { type: 'number', value: 'N', summary: 'only the last N lines of each instance' },
     grep: { type: 'text', value: 'RE', summary: 'only lines that match a regular expression' },
     timestamps: { type: 'boolean', short: 't', summary: 'show the time of each line' },
+    access: { type: 'boolean', summary: 'the requests that reached them, as their proxies saw them' },
     collect: { type: 'text', value: 'DIR', summary: 'write a file for each instance instead' },
   },
   async run(context, targets, { since, until, grep, ...flags }) {
