@@ -23,7 +23,8 @@ export async function listProxies(hosts: readonly Host[], signal: AbortSignal): 
       const container = await inspectContainer(host, PROXY_NAME, signal);
       if (container === undefined) return [];
       const { id, name, state } = container.observed;
-      return [{ host, id, name, service: 'proxy', instance: 'access', isRunning: state === 'running' }];
+      const as = { service: 'proxy', instance: 'access', version: undefined };
+      return [{ ...as, host, id, name, isRunning: state === 'running' }];
     }),
   );
   return found.flat();

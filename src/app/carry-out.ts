@@ -7,6 +7,7 @@ import { nextSequence } from '../history/merge.ts';
 import { openRecorder } from '../history/recorder.ts';
 import type { Recorder } from '../history/recorder.ts';
 import type { Prunes } from '../plan/orphans.ts';
+import type { RunsOn } from '../render/outcome-text.ts';
 import type { Host } from '../transport/host.ts';
 import type { Context } from './context.ts';
 import { readReleases } from './history.ts';
@@ -19,6 +20,7 @@ import type { Prepared } from './prepare.ts';
 import { newRelease, readCommit, reasonOf, releaseImages, whoIs } from './release.ts';
 import { runPlan } from './run-plan.ts';
 import type { RunResult } from './run-plan.ts';
+import { whatRunsNow } from './runs-now.ts';
 
 export interface CarryOutOptions {
   readonly kind: ReleaseKind;
@@ -36,7 +38,7 @@ export interface CarryOutOptions {
 
 export interface DeployResult {
   readonly plan: Plan;
-  readonly outcome: RunResult;
+  readonly outcome: RunResult & { readonly runsNow?: readonly RunsOn[] };
   readonly unreachable: readonly CuError[];
   readonly usage: Readonly<Record<string, Usage>>;
 }
@@ -50,7 +52,7 @@ export async function carryOut(context: Context, prepared: Prepared, options: Ca
   await options.check?.(plan);
   await checkPreflight(context, prepared, plan);
   if (!options.dryRun) context.emit({ type: 'plan-ready', plan });
-  const result = (outcome: RunResult): DeployResult => ({
+  const result = (outcome: DeployResult['outcome']): DeployResult => ({
     plan,
     outcome,
     unreachable: prepared.unreachable,
@@ -64,9 +66,12 @@ export async function carryOut(context: Context, prepared: Prepared, options: Ca
   const { onFailure } = prepared.desired;
   const { rebuild = false, pull = false } = options;
   const outcome = await runPlan(context, prepared, confirmed, { onFailure, rebuild, pull });
-  await endRecord(prepared, recorder, { outcome, isAgreed: confirmed === plan, targets: options.targets });
+  const [runsNow] = await Promise.all([
+    whatRunsNow(context, prepared, outcome),
+    endRecord(prepared, recorder, { outcome, isAgreed: confirmed === plan, targets: options.targets }),
+  ]);
   await runHooksAfter(context, prepared.desired, { outcome, facts });
-  return result(outcome);
+  return result({ ...outcome, runsNow });
 }
 
 async function startRecord(

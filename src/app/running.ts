@@ -16,6 +16,8 @@ export interface RunningContainer {
   readonly name: string;
   readonly service: string;
   readonly instance: string;
+  /** undefined: of an image that cu did not build. */
+  readonly version: string | undefined;
   readonly isRunning: boolean;
 }
 
@@ -36,6 +38,7 @@ export async function listContainers(
     name: container.name,
     service: container.labels[LABELS.service] ?? '',
     instance: container.labels[LABELS.instance] ?? '',
+    version: container.labels[LABELS.version],
     isRunning: container.state === 'running',
   }));
 }

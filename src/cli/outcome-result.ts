@@ -28,6 +28,7 @@ export function outcomeResult({ outcome, unreachable = [], usage }: Executed): C
       skipped: outcome.skipped.map(({ node, why }) => ({ step: node.id, why })),
       undone: outcome.undone?.done.map((node) => node.id),
       notUndone: outcome.undone?.failed.map(({ node, error }) => ({ step: node.id, error: wireError(error) })),
+      runsNow: outcome.runsNow,
       unreachable: unreachable.map(wireError),
       cancelled: outcome.cancelled,
       usage,

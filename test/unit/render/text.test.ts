@@ -84,6 +84,30 @@ test('an outcome tells host by host what was done, failed and not begun', () => 
   ]);
 });
 
+test('after a failure it says what runs on each host now, and why', () => {
+  const instance = { service: 'web', instance: '1', version: 'r1' };
+  const runsNow = [
+    {
+      host: 'web-1',
+      instances: [
+        { ...instance, why: 'put back' },
+        { ...instance, service: 'redis', version: undefined, why: 'as before' },
+      ],
+    },
+    { host: 'web-22', instances: [] },
+    { host: 'web-3', instances: undefined },
+  ] as const;
+  const outcome = { done: [start], failed: [], skipped: [], cancelled: true, runsNow };
+
+  expect(outcomeText(outcome, [], plainTheme).split('\n').slice(1)).toEqual([
+    '',
+    'What runs now:',
+    'web-1   web/1 r1 (put back), redis/1 (as before)',
+    'web-22  nothing',
+    'web-3   does not answer',
+  ]);
+});
+
 test('an outcome in which nothing was to do says so', () => {
   expect(outcomeText({ done: [], failed: [], skipped: [], cancelled: false }, [], plainTheme)).toBe('nothing to do');
 });
