@@ -173,7 +173,9 @@ function gapOf(instance: InstanceSpec, strategy: RolloutStrategy, room: Room): s
   const gap = last === undefined ? '' : `, ${(last / 1000).toFixed(1)} s without it last time`;
   if (port !== undefined) return `, stop first: holds port ${port.port}${gap}`;
   if (instance.singleton) return `, stop first: only one at a time${gap}`;
-  return `, stop first${hasRoom(instance, room) ? '' : ': no memory for two'}${gap}`;
+  if (!hasRoom(instance, room)) return `, stop first: no memory for two${gap}`;
+  const volume = instance.mounts.find((mount) => mount.type === 'volume' && !mount.readOnly);
+  return `, stop first${volume === undefined ? '' : `: writes to ${volume.target}`}${gap}`;
 }
 
 export function isOfInstance(container: ObservedContainer, instance: InstanceSpec): boolean {

@@ -177,6 +177,13 @@ describe('a second deploy', () => {
 
     expect(steps(input)).toEqual(['web-1/shop-dev-web-1/replace: command changed, stop first: holds port 80']);
   });
+
+  test('stops first what writes to a volume, and says so', () => {
+    const mounts = [{ type: 'volume', name: 'shop-dev-data', target: '/data', readOnly: false }] as const;
+    const input = asked(deployed({ instances: [instance({ mounts, rollout: 'recreate' })] }), { command: ['other'] });
+
+    expect(steps(input)).toContain('web-1/shop-dev-web-1/replace: command changed, stop first: writes to /data');
+  });
 });
 
 test('a plan says for how long an instance was away when it was last stopped first', () => {
