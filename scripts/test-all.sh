@@ -27,19 +27,17 @@ main() {
   mkdir -p "$results"
   step build 120 npm run --silent build || exit 1
   step check 420 npm run --silent check:static
-  vitest unit 300
+  lane unit
   if step python 420 bash -c install_python_tools; then
     step python-check 180 bash -c python_check
-    suite runtime 600 "$results/runtime.xml" bash -c runtime_tests
-    suite template 180 "$results/template.xml" bash -c template_tests
+    lane runtime template
   else
     for name in python-check runtime template; do count "$name" 0 1 0 'not run: no Python environment'; done
   fi
   hosts_started=true
-  if step hosts 600 npm run --silent hosts -- up 3; then
-    vitest contract 600
-    vitest e2e 900
-    vitest e2e-alone 900
+  if step hosts 600 npm run --silent hosts -- up 6; then
+    # They mostly wait, so they do it at the same time. What freezes and cuts hosts has three of its own.
+    side_by_side e2e 'contract e2e-alone'
     step demo 420 bash scripts/demo.sh --remove
   else
     for name in contract e2e e2e-alone demo; do count "$name" 0 1 0 'not run: no test hosts'; done
@@ -62,21 +60,59 @@ step() {
   return "$code"
 }
 
-# suite NAME SECONDS REPORT COMMAND...: counted test by test, from the report that the command writes.
-suite() {
-  local name=$1 limit=$2 report=$3 started=$SECONDS code=0 p f note
-  shift 3
-  banner "$name"
-  bounded "$limit" "$@" || code=$?
-  read -r p f note < <(read_report "$report" "$code")
-  [ "$f" = 0 ] || [ "$code" = 1 ] || note="$(why "$code" "$limit") $note"
-  [ "$f" = 0 ] || failures+=$(name_failures "$report" "$name")$'\n'
-  count "$name" "$p" "$f" $((SECONDS - started)) "$note"
+# lane SUITE...: one after the other, each counted test by test.
+lane() {
+  local name
+  for name in "$@"; do
+    banner "$name"
+    run_suite "$name"
+    count_suite "$name"
+  done
+}
+
+# side_by_side LANE...: lanes of suites at the same time; what they say comes once all have ended.
+side_by_side() {
+  local each name
+  local -a runs=()
+  for each in "$@"; do
+    banner "$each, beside others"
+    (for name in $each; do run_suite "$name" >"$results/$name.log" 2>&1; done) &
+    runs+=($!)
+  done
+  wait "${runs[@]}"
+  for name in $*; do
+    banner "$name"
+    cat "$results/$name.log"
+    count_suite "$name"
+  done
+}
+
+# What a suite is, and how many seconds it may take. It leaves a report, its exit code and its time.
+run_suite() {
+  local started=$SECONDS code=0
+  case "$1" in
+    unit) vitest 300 unit ;;
+    runtime) bounded 600 bash -c runtime_tests ;;
+    template) bounded 180 bash -c template_tests ;;
+    e2e) vitest 1200 e2e ;;
+    contract) CU_TEST_FLEET=2 vitest 600 contract ;;
+    e2e-alone) CU_TEST_FLEET=2 vitest 1200 e2e-alone ;;
+  esac || code=$?
+  echo "$code $((SECONDS - started))" >"$results/$1.end"
 }
 
 vitest() {
-  local report=$results/$1.json
-  suite "$1" "$2" "$report" npx vitest run --project "$1" --reporter=default --reporter=json --outputFile.json="$report"
+  bounded "$1" npx vitest run --project "$2" --reporter=default --reporter=json --outputFile.json="$results/$2.json"
+}
+
+count_suite() {
+  local name=$1 report=$results/$1.json code=1 seconds=0 p f note
+  [ -e "$report" ] || report=$results/$name.xml
+  read -r code seconds <"$results/$name.end"
+  read -r p f note < <(read_report "$report" "$code")
+  [ "$f" = 0 ] || [ "$code" = 1 ] || note="$(why "$code" "$seconds") $note"
+  [ "$f" = 0 ] || failures+=$(name_failures "$report" "$name")$'\n'
+  count "$name" "$p" "$f" "$seconds" "$note"
 }
 
 # Prints `PASSED FAILED NOTE` of a report of vitest (JSON) or pytest (JUnit's XML).
@@ -209,6 +245,12 @@ count() {
 clean_up() {
   local code=$?
   trap - EXIT
+  # Suites that were going on beside others: the shell of a lane, and what runs in it.
+  local lane
+  for lane in $(jobs -p); do
+    kill "$lane" 2>/dev/null
+    pkill -TERM -P "$lane" 2>/dev/null
+  done
   if $hosts_started; then
     banner 'hosts down'
     bounded 120 npm run --silent hosts -- down || count 'hosts down' 0 1 0 'test hosts may be left over'

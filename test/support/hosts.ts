@@ -51,13 +51,23 @@ export async function startTestbed(count: number, options: TestbedOptions = {}):
   return { ...testbedOf(state), [Symbol.asyncDispose]: () => stopTestbed(options) };
 }
 
-/** The testbed that another process started; disposing the result leaves it running. */
-export async function attachTestbed(): Promise<Testbed> {
+/**
+ * The testbed that another process started; disposing the result leaves it running. Under `CU_TEST_FLEET=2` host4, host5
+ * and host6 are host1, host2 and host3, so that what freezes and cuts hosts goes on beside what must not notice it.
+ */
+export async function attachTestbed({ env = process.env }: Pick<TestbedOptions, 'env'> = {}): Promise<Testbed> {
   const state = readState();
   if (state === undefined || state.hosts.length === 0)
     throw new Error('no test hosts are up; start them with `npm run hosts -- up 3`');
-  return Promise.resolve(testbedOf(state));
+  const before = (Number(env['CU_TEST_FLEET'] ?? '1') - 1) * FLEET;
+  const hosts = state.hosts.slice(before).map((host, at) => ({ ...host, name: `host${at + 1}` }));
+  if (hosts.length === 0)
+    throw new Error(`there is no second fleet; start it with \`npm run hosts -- up ${before + FLEET}\``);
+  return Promise.resolve(testbedOf({ ...state, hosts }));
 }
+
+/** Tests use three hosts at the most. */
+const FLEET = 3;
 
 /** Stops hosts, registry and engine and removes what they made but the caches. Does nothing when nothing runs. */
 export async function stopTestbed(options: TestbedOptions = {}): Promise<void> {

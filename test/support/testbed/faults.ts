@@ -1,5 +1,5 @@
 import { docker, tryDocker } from './docker.ts';
-import { waitForEngine, waitForHost } from './host-container.ts';
+import { indexOf, waitForEngine, waitForHost } from './host-container.ts';
 import type { TestHost, Testbed } from './testbed.ts';
 
 type Faults = Pick<
@@ -24,8 +24,9 @@ export function faultsOf(hosts: readonly TestHost[]): Faults {
     unpause: async (name) => void (await docker(['unpause', find(name).container])),
     kill: async (name) => void (await docker(['kill', find(name).container])),
     start: async (name) => {
-      await docker(['start', find(name).container]);
-      await waitForHost(Number(name.slice('host'.length)));
+      const { container } = find(name);
+      await docker(['start', container]);
+      await waitForHost(indexOf(container));
     },
     disconnect: async (name) => void (await inside(name, disconnectScript)),
     connect: async (name) => void (await inside(name, connectScript)),

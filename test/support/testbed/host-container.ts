@@ -103,6 +103,11 @@ function containerName(index: number): string {
   return `cu-tb-host${index}`;
 }
 
+/** The number by which a host was started. */
+export function indexOf(container: string): number {
+  return Number(/\d+$/.exec(container)?.[0]);
+}
+
 /** Not --privileged: that fails where this process lacks a capability itself. */
 function bounded(): readonly string[] {
   const mask = /^CapBnd:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
