@@ -51,14 +51,14 @@ export async function createAndProve(step: ContainerStep): Promise<void> {
 }
 
 /**
- * A canary is watched for its whole stability window before it takes over, and so is each one that gets requests from
+ * A canary is watched for its whole stability window before the others' turn, and so is each one that gets requests from
  * the proxy, for the old one still answers them meanwhile; the others are watched at the end.
  */
 export function isWatchedFirst({
   strategy,
   isCanary,
 }: Pick<Extract<Action, { type: 'replace-container' }>, 'strategy' | 'isCanary'>): boolean {
-  return strategy === 'proxy' || (isCanary && strategy === 'start-first');
+  return strategy === 'proxy' || isCanary;
 }
 
 function briefly({ health }: ContainerSpec): number {
@@ -85,6 +85,7 @@ export async function replaceContainer(
     return undefined;
   }
   let stoppedAt: number | undefined;
+  let servesAt = 0;
   let isTold = false;
   const oldName = `${spec.name}${REPLACED}`;
   const isMisnamed = old.observed.name === `${spec.name}${UNPROVEN}`;
@@ -98,7 +99,8 @@ export async function replaceContainer(
       isTold = true;
       await stopContainer(host, oldId, spec.drainMs, signal);
     }
-    newId = await startUnproven(step, isWatchedFirst({ strategy, isCanary }) ? spec.health.stableMs : briefly(spec));
+    const stableMs = isWatchedFirst({ strategy, isCanary }) ? spec.health.stableMs : briefly(spec);
+    newId = await startUnproven(step, stableMs, () => (servesAt = now()));
     // Where the old one still holds the port that the proxy is to have, it goes now: the routes follow at once.
     const isHandover = strategy === 'proxy' && old.labels[LABELS.slot] === undefined;
     if (isHandover) {
@@ -108,7 +110,7 @@ export async function replaceContainer(
     // From here on the new one is proven. Both renames are done even when interrupted, so that names tell the truth.
     if (old.observed.name !== oldName) await moveAside(step, oldId, oldName, () => (isTold = true));
     await takeName(step, newId);
-    return stoppedAt === undefined ? undefined : now() - stoppedAt;
+    return stoppedAt === undefined ? undefined : servesAt - stoppedAt;
   } catch (error) {
     if (newId !== undefined) {
       await stepBack(step);
@@ -188,7 +190,7 @@ export async function updateContainer(step: ContainerStep, id: string): Promise<
 }
 
 /** Makes, fills and starts the new container under its unproven name; whatever fails, nothing of it stays. */
-async function startUnproven(step: ContainerStep, stableMs: number): Promise<string> {
+async function startUnproven(step: ContainerStep, stableMs: number, onHealthy?: () => void): Promise<string> {
   const { host, spec, imageId, signal } = step;
   const name = `${spec.name}${UNPROVEN}`;
   let id: string | undefined;
@@ -197,7 +199,7 @@ async function startUnproven(step: ContainerStep, stableMs: number): Promise<str
     await putFiles(host, id, spec, signal);
     await startContainer(host, id, signal);
     step.onProgress('waiting until it is healthy');
-    await waitHealthy(host, id, spec, { ...step, stableMs });
+    await waitHealthy(host, id, spec, { ...step, stableMs, ...(onHealthy === undefined ? {} : { onHealthy }) });
     return id;
   } catch (error) {
     // By name when the answer with the id was lost: the engine may have made it all the same.

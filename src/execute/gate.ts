@@ -19,6 +19,8 @@ export interface GateOptions {
   readonly now: () => number;
   readonly signal: AbortSignal;
   readonly onProgress: (text: string) => void;
+  /** Told when it was found healthy, before its window. */
+  readonly onHealthy?: () => void;
 }
 
 /**
@@ -48,6 +50,7 @@ export async function waitHealthy(host: Host, id: string, spec: ContainerSpec, o
     signal.throwIfAborted();
     if (problem === undefined) {
       failures = 0;
+      if (healthyAt === undefined) options.onHealthy?.();
       healthyAt ??= now();
       if (now() - healthyAt >= stableMs) return;
     } else {

@@ -1,4 +1,4 @@
-import type { PlanNode } from '../core/action.ts';
+import type { Action, PlanNode } from '../core/action.ts';
 import type { InstanceSpec } from '../core/state.ts';
 
 interface InstanceSteps {
@@ -6,9 +6,16 @@ interface InstanceSteps {
   readonly nodes: readonly PlanNode[];
 }
 
-/** An instance that something is done to, and the batch of its service that it is replaced in; 0 is the canary's. */
+/** An instance that something is done to, where its service comes, and the batch of it; 0 is the canary's. */
 interface BatchedSteps extends InstanceSteps {
   readonly batch: number;
+  readonly turn: Turn;
+}
+
+/** Services of a lower phase come first, and within a phase those that others depend on. */
+interface Turn {
+  readonly phase: number;
+  readonly depth: number;
 }
 
 export interface RolloutOptions {
@@ -51,14 +58,17 @@ export function orderRollout(
   return ordered;
 }
 
-/** Where nothing is replaced there is nothing to protect, and all hosts go at once. */
+/** Where nothing that runs is touched there is nothing to protect, and all hosts go at once. */
 function withBatches(steps: readonly InstanceSteps[]): readonly BatchedSteps[] {
-  const busy = steps.filter((step) => step.nodes.length > 0);
+  const turns = turnsOf(steps);
+  const busy = steps
+    .filter((step) => step.nodes.length > 0)
+    .map((step) => ({ ...step, turn: turns.get(step.instance.service) ?? { phase: step.instance.phase, depth: 0 } }));
   const services = new Set(busy.map(({ instance }) => instance.service));
   return [...services].flatMap((service) => {
     const own = busy.filter(({ instance }) => instance.service === service);
-    const isReplaced = own.some(({ nodes }) => nodes.some(({ action }) => action.type === 'replace-container'));
-    if (!isReplaced) return own.map((step) => ({ ...step, batch: 0 }));
+    const isRenewed = own.some(({ nodes }) => nodes.some(({ action }) => RENEWALS.includes(action.type)));
+    if (!isRenewed) return own.map((step) => ({ ...step, batch: 0 }));
     const all = new Set(steps.flatMap(({ instance }) => (instance.service === service ? [instance.host] : [])));
     const hosts = [...new Set(own.map(({ instance }) => instance.host))].toSorted();
     return own.map((step) => {
@@ -68,6 +78,27 @@ function withBatches(steps: readonly InstanceSteps[]): readonly BatchedSteps[] {
   });
 }
 
+/** What takes from its clients one that may be well. */
+const RENEWALS: readonly Action['type'][] = ['replace-container', 'restart-container'];
+
+/** A service that depends on one of a later phase comes in that phase; the rules of the config refuse circles. */
+function turnsOf(steps: readonly InstanceSteps[]): ReadonlyMap<string, Turn> {
+  const instances = new Map(steps.map(({ instance }) => [instance.service, instance]));
+  const turns = new Map<string, Turn>();
+  const turnOf = (service: string, below: readonly string[]): Turn | undefined => {
+    const known = turns.get(service);
+    const instance = instances.get(service);
+    if (known !== undefined || instance === undefined || below.includes(service)) return known;
+    const others = instance.dependsOn.flatMap((other) => turnOf(other, [...below, service]) ?? []);
+    const phase = Math.max(instance.phase, ...others.map((other) => other.phase));
+    const depth = Math.max(0, ...others.filter((other) => other.phase === phase).map((other) => other.depth + 1));
+    turns.set(service, { phase, depth });
+    return { phase, depth };
+  };
+  for (const service of [...instances.keys()].toSorted()) turnOf(service, []);
+  return turns;
+}
+
 /** A share is one of the hosts of that service, at least one. */
 function batchSize({ batch }: InstanceSpec, hosts: number): number {
   return batch.type === 'count' ? batch.count : Math.max(1, Math.ceil(batch.share * hosts));
@@ -75,17 +106,12 @@ function batchSize({ batch }: InstanceSpec, hosts: number): number {
 
 function compareSteps(a: BatchedSteps, b: BatchedSteps): number {
   return (
-    a.instance.phase - b.instance.phase ||
-    dependency(a, b) ||
+    a.turn.phase - b.turn.phase ||
+    a.turn.depth - b.turn.depth ||
     a.instance.service.localeCompare(b.instance.service) ||
     a.instance.host.localeCompare(b.instance.host) ||
     a.instance.instance.localeCompare(b.instance.instance, 'en', { numeric: true })
   );
-}
-
-function dependency(a: InstanceSteps, b: InstanceSteps): number {
-  if (a.instance.dependsOn.includes(b.instance.service)) return 1;
-  return b.instance.dependsOn.includes(a.instance.service) ? -1 : 0;
 }
 
 /** Images everywhere, but networks, volumes and state only of the step's own host. */
@@ -99,7 +125,7 @@ function waitsFor(step: BatchedSteps, other: BatchedSteps, nodes: readonly PlanN
   const isSameService = step.instance.service === other.instance.service;
   if (isSameService && step.instance.host === other.instance.host) return nodes.map(({ id }) => id);
   const isFirst =
-    other.instance.phase < step.instance.phase ||
+    other.turn.phase < step.turn.phase ||
     step.instance.dependsOn.includes(other.instance.service) ||
     (isSameService && other.batch < step.batch);
   return isFirst ? nodes.filter(({ action }) => action.type !== 'drain-container').map(({ id }) => id) : [];
