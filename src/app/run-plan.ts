@@ -8,6 +8,7 @@ import type { Gap, Runner } from '../execute/handlers.ts';
 import { letGo } from '../execute/old-container.ts';
 import { isGate, pendingDrains, planUndo } from '../plan/undo.ts';
 import { engineAddress } from '../transport/local.ts';
+import { delayed } from '../transport/abort.ts';
 import { DEFAULT_SOCKET } from '../transport/engine-socket.ts';
 import type { Context } from './context.ts';
 import { lockOwner } from './locks.ts';
@@ -15,6 +16,12 @@ import type { Prepared } from './prepare.ts';
 
 /** Steps under way at once over all hosts; a host is busy waiting most of the time. */
 const DEFAULT_STEPS = 32;
+
+/**
+ * From an interrupt until all is put back. A CI runner kills after 7.5 s (FACTS.md section 4), and the record and the
+ * locks want a moment too.
+ */
+const GRACE_MS = 4000;
 
 /** What became of a plan, and of putting back what a failed one had done. */
 export interface RunResult extends ExecutionResult {
@@ -39,7 +46,8 @@ export async function runPlan(
   plan: Plan,
   { onFailure = 'stop', rebuild = false, pull = false }: RunOptions = {},
 ): Promise<RunResult> {
-  await using runner = openRunner(context, prepared, { rebuild, pull });
+  const grace = delayed(GRACE_MS, context.signal);
+  await using runner = openRunner(context, prepared, { rebuild, pull, grace });
   const walk = (steps: Plan, policy: FailurePolicy): Promise<ExecutionResult> =>
     execute(steps, {
       run: (node, signal) => runUnderLock(node, signal, { run: runner.run, lost: prepared.locks?.lostOn(node.host) }),
@@ -50,10 +58,11 @@ export async function runPlan(
       onFailure: policy,
     });
   const result = { ...(await walk(plan, onFailure)), gaps: runner.gaps };
-  if (result.cancelled) await letDrain(context, prepared, { plan, done: result.done });
-  const hasFailed = result.failed.some(({ node }) => isGate(node));
-  if (onFailure !== 'rollback' || !hasFailed || result.cancelled) return result;
+  if (result.cancelled) await letDrain(context, prepared, { plan, done: result.done, grace });
   const done = new Set(result.done.map(({ id }) => id));
+  // Whatever step it was that failed: a rollout of which a gate is not passed is half done.
+  const isHalfDone = result.failed.length > 0 && plan.nodes.some((node) => isGate(node) && !done.has(node.id));
+  if (onFailure !== 'rollback' || !isHalfDone || result.cancelled) return result;
   const undo = planUndo(plan.nodes.filter(({ id }) => done.has(id)));
   if (undo.nodes.length === 0) return result;
   context.emit({ type: 'phase', text: 'putting back what was changed' });
@@ -82,7 +91,7 @@ async function runUnderLock(
 async function letDrain(
   context: Context,
   { session, desired, observed }: Scene,
-  { plan, done }: { readonly plan: Plan; readonly done: ExecutionResult['done'] },
+  { plan, done, grace }: { readonly plan: Plan; readonly done: ExecutionResult['done']; readonly grace: AbortSignal },
 ): Promise<void> {
   await Promise.allSettled(
     pendingDrains(plan, done).map(async ({ host, action }) => {
@@ -92,6 +101,7 @@ async function letDrain(
       const { place } = action;
       await letGo(at, action, {
         owner: desired,
+        grace,
         switching: place === undefined ? undefined : { place, socketGid, locker: lockOwner(context, 'deploy') },
       });
     }),
@@ -101,7 +111,7 @@ async function letDrain(
 function openRunner(
   context: Context,
   prepared: Scene,
-  options: { readonly rebuild: boolean; readonly pull: boolean },
+  options: { readonly rebuild: boolean; readonly pull: boolean; readonly grace: AbortSignal },
 ): Runner {
   const { desired, session } = prepared;
   return createRunner({

@@ -92,6 +92,8 @@ export type Action =
       readonly drainMs: number;
       /** Where requests may still reach it. */
       readonly place?: ProxyPlace | undefined;
+      /** Nothing wants it any more: it goes only once all that is wanted instead is there. */
+      readonly isOrphan?: boolean;
     }
   | { readonly type: 'remove-image'; readonly id: string; readonly tags: readonly string[]; readonly sizeBytes: number }
   | { readonly type: 'remove-network'; readonly name: string }

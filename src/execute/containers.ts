@@ -8,6 +8,7 @@ import { inspectContainer } from '../observe/observe.ts';
 import { limitsOf } from '../plan/compare.ts';
 import { REPLACED, UNPROVEN } from '../plan/containers.ts';
 import { slotOf } from '../plan/proxy/routes.ts';
+import { within } from '../transport/abort.ts';
 import type { Host } from '../transport/host.ts';
 import {
   putFiles,
@@ -29,12 +30,14 @@ export interface ContainerStep {
   readonly imageId: string;
   readonly now: () => number;
   readonly signal: AbortSignal;
+  /** Aborts a few seconds after an interrupt: what is put back has to be by then. */
+  readonly grace: AbortSignal;
   readonly onProgress: (text: string) => void;
   /** Its place behind the proxy of its host, and how the proxy is told. */
   readonly proxy: Switching | undefined;
 }
 
-/** Putting back must end before a CI runner's kill, also when the host no longer answers (FACTS.md section 4). */
+/** For each part of putting back; after an interrupt all parts share the time that is left until a CI runner's kill. */
 const PUT_BACK_MS = 6000;
 
 /** For how long a service without a health check has to stay up before the next one's turn. */
@@ -45,7 +48,7 @@ export async function createAndProve(step: ContainerStep): Promise<void> {
   try {
     await takeName(step, id);
   } catch (error) {
-    await discard(step.host, id);
+    await discard(step, id);
     throw error;
   }
 }
@@ -114,20 +117,20 @@ export async function replaceContainer(
   } catch (error) {
     if (newId !== undefined) {
       await stepBack(step);
-      await discard(host, newId);
+      await discard(step, newId);
     }
-    await giveNameBack(host, oldId, isMisnamed ? oldName : old.observed.name);
+    await giveNameBack(step, oldId, isMisnamed ? oldName : old.observed.name);
     // One that was never told to stop serves on; only of another it counts that it has started anew.
     const mustStart = old.observed.state === 'running' && isTold;
-    throw await putBack(host, { id: oldId, startedAt: old.observed.startedAt }, mustStart, error);
+    throw await putBack(step, { id: oldId, startedAt: old.observed.startedAt }, mustStart, error);
   }
 }
 
 /** The old one has the requests again before the new one goes; at most a moment, so that an interrupt ends in time. */
-async function stepBack({ proxy }: ContainerStep): Promise<void> {
+async function stepBack({ proxy, grace }: ContainerStep): Promise<void> {
   if (proxy === undefined) return;
   const { slot } = proxy.place;
-  const signal = AbortSignal.timeout(PUT_BACK_MS);
+  const signal = within(PUT_BACK_MS, grace);
   const back = { ...proxy, signal, place: { ...proxy.place, slot: otherSlot(slot) } };
   await bringIn(back)
     .then((isRouted) => (isRouted ? drainOut({ ...proxy, signal }, PUT_BACK_MS / 3) : true))
@@ -158,7 +161,7 @@ export async function restartAndProve(step: ContainerStep, id: string): Promise<
       await stopContainer(host, id, spec.drainMs, signal);
     } catch (error) {
       // Interrupted between stop and start: it must not stay down.
-      await startAgain(host, { id, startedAt: found?.observed.startedAt });
+      await startAgain(step, { id, startedAt: found?.observed.startedAt });
       throw error;
     }
     await startContainer(host, id, AbortSignal.timeout(PUT_BACK_MS * 5));
@@ -203,13 +206,13 @@ async function startUnproven(step: ContainerStep, stableMs: number, onHealthy?: 
     return id;
   } catch (error) {
     // By name when the answer with the id was lost: the engine may have made it all the same.
-    await discard(host, id ?? name);
+    await discard(step, id ?? name);
     throw error;
   }
 }
 
-async function discard(host: Host, id: string): Promise<void> {
-  await removeContainer(host, id, AbortSignal.timeout(PUT_BACK_MS)).catch(() => undefined);
+async function discard({ host, grace }: ContainerStep, id: string): Promise<void> {
+  await removeContainer(host, id, within(PUT_BACK_MS, grace)).catch(() => undefined);
 }
 
 /** A container as it ran before it was stopped. */
@@ -218,9 +221,9 @@ interface Running {
   readonly startedAt: number | undefined;
 }
 
-async function putBack(host: Host, old: Running, mustStart: boolean, error: unknown): Promise<unknown> {
+async function putBack(step: ContainerStep, old: Running, mustStart: boolean, error: unknown): Promise<unknown> {
   if (!mustStart) return explain(error, 'the old container was left as it was');
-  const isBack = await startAgain(host, old);
+  const isBack = await startAgain(step, old);
   return explain(
     error,
     isBack
@@ -230,8 +233,11 @@ async function putBack(host: Host, old: Running, mustStart: boolean, error: unkn
 }
 
 /** A stop that was interrupted goes on in the engine: that the container runs counts once it has started anew. */
-async function startAgain(host: Host, { id, startedAt }: Running): Promise<boolean> {
-  const deadline = AbortSignal.timeout(PUT_BACK_MS);
+export async function startAgain(
+  { host, grace }: Pick<ContainerStep, 'host' | 'grace'>,
+  { id, startedAt }: Running,
+): Promise<boolean> {
+  const deadline = within(PUT_BACK_MS, grace);
   const patience = AbortSignal.timeout(PUT_BACK_MS / 2);
   while (!deadline.aborted) {
     try {

@@ -91,12 +91,18 @@ function stops(failed: PlanNode, node: PlanNode, onFailure: FailurePolicy): bool
   return onFailure === 'rollback' || node.action.type !== 'drain-container';
 }
 
-/** Containers of two hosts, where the one is not the broker of the other. */
+/** Containers of two hosts, where the one is not the broker of the other, nor what takes its place. */
 function isSeparate(one: PlanNode, other: PlanNode): boolean {
   const isContainers = [one, other].every(
     ({ action }) => action.type.endsWith('-container') || action.type === 'pause',
   );
-  return isContainers && one.host !== other.host && !('spec' in one.action && one.action.spec.kind === 'redis');
+  const isBroker = 'spec' in one.action && one.action.spec.kind === 'redis';
+  return isContainers && one.host !== other.host && !isBroker && !isGivenUp(other);
+}
+
+/** What leaves a host, or comes back to it, because of what is on another one by then. */
+function isGivenUp({ action }: PlanNode): boolean {
+  return action.type === 'resume-container' || (action.type === 'remove-container' && action.isOrphan === true);
 }
 
 function asStepError(cause: unknown, node: PlanNode, signal: AbortSignal): CuError {

@@ -92,6 +92,7 @@ async function runStep(
     spec,
     imageId,
     now: scope.now,
+    grace: scope.grace,
     proxy: spec.slot === undefined ? undefined : switching({ ...spec, slot: spec.slot }),
   });
   const notePassed = async (name: string, watchedMs = 0): Promise<void> => {
@@ -143,7 +144,12 @@ async function runStep(
     }
     case 'drain-container':
       await drainContainer(
-        { ...output, host, proxy: action.place === undefined ? undefined : switching(action.place) },
+        {
+          ...output,
+          host,
+          grace: scope.grace,
+          proxy: action.place === undefined ? undefined : switching(action.place),
+        },
         action,
       );
       return action.isDetached ? 'finishes its work by itself' : undefined;

@@ -24,7 +24,7 @@ export interface HeldLock extends AsyncDisposable {
 }
 
 const ANSWER_MS = 15_000;
-const RELEASE_MS = 2000;
+const RELEASE_MS = 1000;
 const BEAT_MS = 5000;
 
 /**

@@ -5,8 +5,10 @@ import { formatSeconds } from '../core/format.ts';
 import { inspectContainer } from '../observe/observe.ts';
 import { DRAINING, REPLACED, UNPROVEN } from '../plan/containers.ts';
 import { slotOf } from '../plan/proxy/routes.ts';
+import { within } from '../transport/abort.ts';
 import { readArchive } from '../transport/archive.ts';
 import type { Host } from '../transport/host.ts';
+import { startAgain } from './containers.ts';
 import type { ContainerStep } from './containers.ts';
 import { removeContainer, renameContainer, startContainer, stopContainer, unpauseContainer } from './engine.ts';
 import { waitHealthy } from './gate.ts';
@@ -19,6 +21,7 @@ type Drain = Extract<Action, { type: 'drain-container' }>;
 interface DrainStep {
   readonly host: Host;
   readonly signal: AbortSignal;
+  readonly grace: AbortSignal;
   readonly onProgress: (text: string) => void;
   readonly proxy: Switching | undefined;
 }
@@ -38,7 +41,7 @@ export async function drainContainer(step: DrainStep, drain: Drain): Promise<voi
   const found = await inspectContainer(host, drain.id, signal);
   if (found === undefined) return;
   if (found.observed.state === 'paused') await unpauseContainer(host, drain.id, signal);
-  if (drain.isDetached) return detach(host, drain);
+  if (drain.isDetached) return detach(host, drain, step.grace);
   onProgress('draining the old one');
   if (step.proxy !== undefined) await drainOut(step.proxy, drain.drainMs);
   const ended = new AbortController();
@@ -59,8 +62,8 @@ export async function drainContainer(step: DrainStep, drain: Drain): Promise<voi
  * Tells a container to finish its work and leaves it to do so: the engine waits for it, and kills it after its drain,
  * also when nobody listens any more. Its name says that it was told.
  */
-async function detach(host: Host, { name, id, drainMs }: Drain): Promise<void> {
-  const prompt = AbortSignal.timeout(TELL_MS);
+async function detach(host: Host, { name, id, drainMs }: Drain, grace: AbortSignal): Promise<void> {
+  const prompt = within(TELL_MS, grace);
   const base = name.slice(0, -REPLACED.length);
   await renameContainer(host, id, `${base}${DRAINING}${id.slice(0, 12)}`, prompt).catch(() => undefined);
   await stopContainer(host, id, drainMs, prompt).catch((error: unknown) => {
@@ -80,16 +83,18 @@ export async function letGo(
   drain: Drain,
   {
     owner,
+    grace,
     switching,
   }: {
     readonly owner: Switching['owner'];
+    readonly grace: AbortSignal;
     readonly switching: Pick<Switching, 'place' | 'socketGid' | 'locker'> | undefined;
   },
 ): Promise<void> {
-  if (switching === undefined) return detach(host, drain);
-  const signal = AbortSignal.timeout(LAST_REQUESTS_MS + TELL_MS);
+  if (switching === undefined) return detach(host, drain, grace);
+  const signal = within(LAST_REQUESTS_MS + TELL_MS, grace);
   const isIdle = await drainOut({ ...switching, host, owner, signal, onProgress: () => undefined }, LAST_REQUESTS_MS);
-  if (isIdle) await detach(host, drain);
+  if (isIdle) await detach(host, drain, grace);
 }
 
 /** The runtime's worker writes down what it has in hand: read as a file, because nothing else may be asked while it stops. */
@@ -135,18 +140,35 @@ export async function restoreContainer(
   const failed = await inspectContainer(host, spec.name, signal);
   const failedId = failed?.observed.id;
   const mustMakeRoom = strategy === 'recreate' && failedId !== undefined && failedId !== oldId;
-  if (mustMakeRoom) await stopContainer(host, failedId, spec.drainMs, signal);
-  await comeBack(step, oldId);
+  if (mustMakeRoom) await changePlaces(step, failedId, oldId);
+  else await comeBack(step, oldId);
   const health = { ...spec.health, type: 'none', stableMs: BACK_MS } as const;
   await waitHealthy(host, oldId, { ...spec, health }, step);
   const oldSlot = slotOf((await inspectContainer(host, oldId, signal)) ?? { labels: {} });
   if (step.proxy !== undefined && oldSlot !== undefined)
-    await switchTo({ ...step.proxy, place: { ...step.proxy.place, slot: oldSlot } }, spec.drainMs);
+    await switchTo(
+      { ...step.proxy, place: { ...step.proxy.place, slot: oldSlot } },
+      spec.drainMs,
+      spec.health.timeoutMs,
+    );
   if (failedId !== undefined && failedId !== oldId) await moveAside(step, failedId, `${spec.name}${UNPROVEN}`);
   await takeName(step, oldId);
   if (failedId === undefined || failedId === oldId) return;
   await stopContainer(host, failedId, spec.drainMs, signal);
   await removeContainer(host, failedId, signal);
+}
+
+/** Interrupted between the end of the one and the start of the other, the old one must run all the same: nothing else would. */
+async function changePlaces(step: ContainerStep, failedId: string, oldId: string): Promise<void> {
+  const { host, spec, signal, grace } = step;
+  try {
+    await stopContainer(host, failedId, spec.drainMs, signal);
+    await comeBack(step, oldId);
+  } catch (error) {
+    await stopContainer(host, failedId, 0, grace).catch(() => undefined);
+    await startAgain(step, { id: oldId, startedAt: undefined });
+    throw error;
+  }
 }
 
 /** One that was told to stop takes no more work, so it has to end before it can start anew. */

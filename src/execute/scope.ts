@@ -21,6 +21,8 @@ export interface RunScope {
   readonly cacheDir: string;
   /** For whoever meets a lock of this run. */
   readonly locker: LockOwner;
+  /** Aborts a few seconds after an interrupt: by then all that is put back has to be. */
+  readonly grace: AbortSignal;
   readonly now: () => number;
   readonly emit: Emit;
   readonly rebuild: boolean;

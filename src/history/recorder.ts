@@ -4,8 +4,9 @@ import type { Host } from '../transport/host.ts';
 import { writeRelease } from './history.ts';
 
 const PARALLEL = 16;
-/** A run that was interrupted has seven seconds until CI kills it. */
-const END_TIMEOUT_MS = 5000;
+const END_MS = 5000;
+/** A run that was interrupted has seven seconds until CI kills it, and has put back what it had begun by now. */
+const HURRIED_END_MS = 1500;
 
 /** Writes one release to its hosts: when it begins, and over that with what became of it. */
 export interface Recorder {
@@ -39,6 +40,9 @@ export function openRecorder(hosts: readonly Host[], release: Release, options: 
   return {
     begin: () => write(release, options.signal),
     end: (outcome, reason, images: Readonly<Record<string, ReleaseImage>> = release.images) =>
-      write({ ...release, outcome, reason, images, endedAt: options.now() }, AbortSignal.timeout(END_TIMEOUT_MS)),
+      write(
+        { ...release, outcome, reason, images, endedAt: options.now() },
+        AbortSignal.timeout(options.signal.aborted ? HURRIED_END_MS : END_MS),
+      ),
   };
 }

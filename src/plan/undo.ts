@@ -30,7 +30,8 @@ export function planUndo(touched: readonly PlanNode[]): Plan {
   for (const node of touched.toReversed()) {
     const step = undoOf(node);
     if (step === undefined) continue;
-    const earlier = nodes.filter(({ host }) => host === node.host).map(({ id }) => id);
+    const isBefore = (other: PlanNode): boolean => other.host === node.host || isMove(other, step);
+    const earlier = nodes.filter(isBefore).map(({ id }) => id);
     nodes.push({
       id: `${node.host}/${step.name}/undo`,
       host: node.host,
@@ -46,6 +47,11 @@ interface Undo {
   readonly name: string;
   readonly cause: string;
   readonly action: Action;
+}
+
+/** A singleton that was moved has one name on both hosts: it goes there before it comes back here. */
+function isMove({ id, host, action }: PlanNode, { name, action: back }: Undo): boolean {
+  return back.type === 'resume-container' && action.type === 'remove-container' && id === `${host}/${name}/undo`;
 }
 
 function undoOf({ action }: PlanNode): Undo | undefined {

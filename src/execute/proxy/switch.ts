@@ -22,20 +22,20 @@ export interface Switching extends RouteChange {
  * Requests go to the container in this slot as well, once the proxy's own check has found it well; and from then on it
  * is the one that a reboot comes up with. False: the proxy has no route to it yet, or is not there.
  */
-export async function bringIn(at: Switching): Promise<boolean> {
+export async function bringIn(at: Switching, upMs: number = UP_MS): Promise<boolean> {
   const backends = await backendsOf(at);
   if (backends.length === 0) return false;
-  await admit(at, backends);
+  await admit(at, backends, upMs);
   await writeSwitch(at, at.owner, (part) => withLive(part, at.place));
   // Another project may have made the proxy read its config anew in between, in which the other slot was still live.
-  await admit(at, backends);
+  await admit(at, backends, upMs);
   return true;
 }
 
-async function admit(at: Switching, backends: readonly string[]): Promise<void> {
+async function admit(at: Switching, backends: readonly string[], upMs: number): Promise<void> {
   const { host, place, signal } = at;
   for (const backend of backends) await setState(host, { backend, ...place }, 'ready', signal);
-  await waitUp(at, backends);
+  await waitUp(at, backends, upMs);
 }
 
 /** No new requests to the container in this slot; true once it has none left, false when `drainMs` have passed. */
@@ -59,9 +59,12 @@ export async function drainOut(at: Switching, drainMs: number): Promise<boolean>
   return false;
 }
 
-/** Both: the other container of the instance gets no more requests afterwards. */
-export async function switchTo(at: Switching, drainMs: number): Promise<void> {
-  if (!(await bringIn(at))) return;
+/**
+ * Both: the other container of the instance gets no more requests afterwards. `upMs`: for one that was started just now
+ * and is not known to be well.
+ */
+export async function switchTo(at: Switching, drainMs: number, upMs: number = UP_MS): Promise<void> {
+  if (!(await bringIn(at, Math.max(upMs, UP_MS)))) return;
   await drainOut({ ...at, place: { ...at.place, slot: otherSlot(at.place.slot) } }, drainMs);
 }
 
@@ -94,9 +97,13 @@ async function backendsOf({ host, owner, place, signal }: Switching): Promise<re
   return part === undefined ? [] : [...new Set(routesOf(part, place).map(({ route }) => backendName(owner, route)))];
 }
 
-async function waitUp({ host, place, signal, onProgress }: Switching, backends: readonly string[]): Promise<void> {
+async function waitUp(
+  { host, place, signal, onProgress }: Switching,
+  backends: readonly string[],
+  upMs: number,
+): Promise<void> {
   onProgress('waiting for the proxy to see it');
-  const deadline = AbortSignal.timeout(UP_MS);
+  const deadline = AbortSignal.timeout(upMs);
   const server = serverName(place.instance, place.slot);
   let seen = 'nothing';
   while (!deadline.aborted) {
