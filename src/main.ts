@@ -122,6 +122,7 @@ function createContext({ output, choice, controller, options }: ContextParts): C
     username: readUsername(),
     machine: os.hostname(),
     pid: process.pid,
+    isRunning,
     env,
     packageRoot,
     now: Date.now,
@@ -214,6 +215,16 @@ function isAbort(error: unknown): boolean {
 function readVersion(): string {
   const text: unknown = JSON.parse(readFileSync(path.join(packageRoot, 'package.json'), 'utf8'));
   return typeof text === 'object' && text !== null && 'version' in text ? String(text.version) : 'unknown';
+}
+
+/** Signal 0 asks without disturbing; one of another user may not be asked, and so is there. */
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return !(error instanceof Error && 'code' in error && error.code === 'ESRCH');
+  }
 }
 
 function readUsername(): string {

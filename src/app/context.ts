@@ -49,6 +49,8 @@ export interface Context {
   /** The name of this machine. */
   readonly machine: string;
   readonly pid: number;
+  /** Whether a process of this machine is still there. */
+  readonly isRunning: (pid: number) => boolean;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly packageRoot: string;
   readonly now: () => number;

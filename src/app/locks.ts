@@ -34,6 +34,7 @@ export async function takeLocks(
       waitMs: context.options.lockWaitMs ?? 0,
       signal,
       now,
+      isGone: ({ machine, pid }) => machine === context.machine && !context.isRunning(pid),
       onWaiting: (text) => emit({ type: 'phase', text: `waiting: ${text}` }),
       onWarning: (host, text) => emit({ type: 'warning', host, text }),
     },

@@ -16,6 +16,8 @@ export interface LockOptions {
   readonly waitMs: number;
   readonly signal: AbortSignal;
   readonly now: () => number;
+  /** Whether an owner is known to be dead: then its lock is free as soon as the host has found that out. */
+  readonly isGone: (owner: LockOwner) => boolean;
   /** Told whenever somebody else turns out to hold it. */
   readonly onWaiting: (text: string) => void;
   readonly onWarning: (host: string, text: string) => void;
@@ -28,6 +30,9 @@ export interface Locks extends AsyncDisposable {
 }
 
 const POLL_MS = 500;
+
+/** A host behind a network that was cut gives the lock up when it has heard nothing for 20 s. */
+const UNTIL_FREE_MS = 30_000;
 
 /** Two that begin at once may refuse each other for a moment, until one has all: not yet a reason to give up. */
 const LEAST_ROUNDS = 4;
@@ -56,7 +61,10 @@ export async function acquireLocks(hosts: readonly Host[], options: LockOptions)
     if (taken.refusal === undefined) return locksOf(taken.held);
     await release(taken.held);
     const text = refusalText(taken.refusal, options);
-    if (round >= LEAST_ROUNDS && options.now() - startedAt >= options.waitMs) {
+    const { owner } = taken.refusal;
+    const waitMs =
+      owner !== undefined && options.isGone(owner) ? Math.max(UNTIL_FREE_MS, options.waitMs) : options.waitMs;
+    if (round >= LEAST_ROUNDS && options.now() - startedAt >= waitMs) {
       throw new CuError('LOCK_HELD', text, {
         host: taken.refusal.host,
         hint: options.waitMs === 0 ? 'wait for it with --lock-wait 5m' : 'it took longer than --lock-wait',

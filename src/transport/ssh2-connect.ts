@@ -26,6 +26,8 @@ export interface Ssh2Connection {
   readonly client: Client;
   /** Why it ended, when it did. */
   readonly lost: () => unknown;
+  /** A channel that nobody reads just now, such as a kept one, does not notice the end of its connection by itself. */
+  readonly endWith: <T extends Duplex>(channel: T) => T;
   readonly close: () => Promise<void>;
 }
 
@@ -119,7 +121,25 @@ async function connectOnce(
       throw authenticationError(options.described, identities.tried, error);
     throw error;
   }
-  return { client, lost: () => state.lost, close: () => closeConnection(client, socket) };
+  return {
+    client,
+    lost: () => state.lost,
+    endWith: endTogether(client, () => state.lost),
+    close: () => closeConnection(client, socket),
+  };
+}
+
+function endTogether(client: Client, lost: () => unknown): Ssh2Connection['endWith'] {
+  const open = new Set<Duplex>();
+  client.once('close', () => {
+    for (const channel of open) channel.destroy(asError(lost()));
+  });
+  return (channel) => {
+    open.add(channel);
+    channel.once('close', () => open.delete(channel));
+    if (lost() !== undefined) channel.destroy(asError(lost()));
+    return channel;
+  };
 }
 
 /** The agent failed, or refused to sign: ssh2 goes on to the next key by itself. */

@@ -81,9 +81,11 @@ function createEngine({
   run,
   described,
 }: EngineOptions): Pick<Parameters<typeof createDocker>[0], 'open' | 'maxSockets' | 'explain'> {
-  const { client, lost } = connection;
-  const forward = (): Promise<Duplex> =>
-    openChannel((done) => client.openssh_forwardOutStreamLocal(path, done), AbortSignal.timeout(DIAL_TIMEOUT_MS));
+  const { client, lost, endWith } = connection;
+  const forward = async (): Promise<Duplex> => {
+    const limit = AbortSignal.timeout(DIAL_TIMEOUT_MS);
+    return endWith(await openChannel((done) => client.openssh_forwardOutStreamLocal(path, done), limit));
+  };
   let first: Duplex | undefined;
   let isForwarded = true;
   let complaint = '';
@@ -92,7 +94,7 @@ function createEngine({
     const command = quote(['docker', '--host', `unix://${path}`, 'system', 'dial-stdio']);
     const channel = await sessions.exec(command, AbortSignal.timeout(DIAL_TIMEOUT_MS));
     channel.stderr.setEncoding('utf8').on('data', (text: string) => (complaint = text.trim().slice(0, 500)));
-    return channel;
+    return endWith(channel);
   };
   const explain = async (error: unknown): Promise<CuError> => {
     if (error instanceof CuError) return error;
@@ -129,16 +131,17 @@ function createEngine({
 }
 
 async function dialThrough(
-  { client, lost }: Ssh2Connection,
+  { client, lost, endWith }: Ssh2Connection,
   to: DialTarget,
   { described, signal }: { readonly described: Described; readonly signal: AbortSignal | undefined },
 ): Promise<Duplex> {
   const limit = within(DIAL_TIMEOUT_MS, signal);
   try {
-    return await openChannel((done) => {
+    const channel = await openChannel((done) => {
       if (to.type === 'unix') client.openssh_forwardOutStreamLocal(to.path, done);
       else client.forwardOut('127.0.0.1', 0, to.address, to.port, done);
     }, limit);
+    return endWith(channel);
   } catch (error) {
     if (signal?.aborted === true) throw new CuError('CANCELLED', 'interrupted', { host: described.name, cause: error });
     if (lost() !== undefined) throw lostConnection(described, lost());

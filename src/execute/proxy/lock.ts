@@ -33,6 +33,7 @@ async function lockAndWork<T>(at: Parameters<typeof withProxyLock>[0], work: () 
     waitMs: WAIT_MS,
     signal: at.signal,
     now: Date.now,
+    isGone: () => false,
     onWaiting: () => undefined,
     // The deploy itself has warned of it.
     onWarning: () => undefined,

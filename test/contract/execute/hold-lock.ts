@@ -27,6 +27,7 @@ const locks = await acquireLocks([host], {
   waitMs: 0,
   signal: new AbortController().signal,
   now: Date.now,
+  isGone: () => false,
   onWaiting: () => undefined,
   onWarning: () => undefined,
 });

@@ -50,6 +50,7 @@ function options(lock: string, overrides: Partial<LockOptions> = {}): LockOption
     waitMs: 0,
     signal: new AbortController().signal,
     now: Date.now,
+    isGone: () => false,
     onWaiting: () => undefined,
     onWarning: (host, text) => expect.fail(`${host}: ${text}`),
     ...overrides,

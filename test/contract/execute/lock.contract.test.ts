@@ -38,6 +38,7 @@ function options(user: string, overrides: Partial<LockOptions> = {}): LockOption
     waitMs: 0,
     signal: new AbortController().signal,
     now: Date.now,
+    isGone: () => false,
     onWaiting: () => undefined,
     onWarning: (host, text) => expect.fail(`${host}: ${text}`),
     ...overrides,
@@ -72,6 +73,18 @@ describe.each(['ssh2', 'openssh'] as const)('over %s', (client) => {
 
     await (await waiting)[Symbol.asyncDispose]();
     expect(told[0]).toContain('ana@laptop');
+  });
+});
+
+test('where the owner is known to be dead it is waited for until the host has found that out', async () => {
+  const [first, second] = await Promise.all([open('host1'), open('host1')]);
+  const held = await acquireLocks([first], options('ana'));
+  setTimeout(() => void held[Symbol.asyncDispose](), 3000);
+
+  await using _lock = await acquireLocks([second], options('bob', { isGone: ({ user }) => user === 'ana' }));
+
+  expect(await acquireLocks([first], options('carl')).catch((error: unknown) => error)).toMatchObject({
+    code: 'LOCK_HELD',
   });
 });
 

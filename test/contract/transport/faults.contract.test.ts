@@ -115,6 +115,21 @@ describe.each(['ssh2', 'openssh'] as const)('what goes wrong by %s', (client) =>
     expect((await failureOf(opened.docker().json(version))).code).toBe('CONNECTION_LOST');
   });
 
+  test('a call that comes after the connection was cut fails at once, though a socket was kept for it', async () => {
+    await using home = await createHome();
+    const own = await startSshd(bed, host, { port: client === 'ssh2' ? 2231 : 2232 });
+    await using pool = poolIn(home);
+    const opened = await pool.open(targetOf(host, bed, { client, port: own.port, knownHosts: own.hostKeyLines }));
+    await opened.docker().json(version);
+
+    await own[Symbol.asyncDispose]();
+    const took = await timed(async () => {
+      expect((await failureOf(opened.docker().json(version))).code).toBe('CONNECTION_LOST');
+    });
+
+    expect(took).toBeLessThan(5000);
+  });
+
   test('where sshd forwards no sockets, the engine is reached by dial-stdio', async () => {
     await using home = await createHome();
     const settings = ['AllowStreamLocalForwarding=no'];

@@ -37,6 +37,7 @@ export function fakeContext(changes: {
     username: 'somebody',
     machine: 'laptop',
     pid: 4711,
+    isRunning: () => true,
     env: {},
     packageRoot: cwd,
     now,
