@@ -1,8 +1,9 @@
 import { z } from 'zod/mini';
 import type { Plan } from '../core/action.ts';
-import { CuErrors } from '../core/error.ts';
+import type { CuError } from '../core/error.ts';
 import { readPaths } from '../observe/mounts.ts';
-import { mountedPaths, preflight } from '../plan/preflight.ts';
+import type { Planned } from '../plan/plan.ts';
+import { findings, mountedPaths } from '../plan/preflight.ts';
 import type { PreflightFacts } from '../plan/preflight.ts';
 import { engineAddress } from '../transport/local.ts';
 import type { Context } from './context.ts';
@@ -10,15 +11,17 @@ import type { Prepared } from './prepare.ts';
 
 const image = z.object({ Architecture: z.string() });
 
-/** Throws all at once what would go wrong with this plan; hosts are asked only for what it is about. */
-export async function checkPreflight(context: Context, prepared: Prepared, plan: Plan): Promise<void> {
-  if (plan.nodes.length === 0) return;
+/** All that stands in the way of this plan or would go wrong with it; hosts are asked only for what it is about. */
+export async function findingsOf(
+  context: Context,
+  prepared: Prepared,
+  planned: Pick<Planned, 'plan' | 'problems'>,
+): Promise<readonly CuError[]> {
   const [paths, architectures] = await Promise.all([
-    readMounts(context, prepared, plan),
-    readArchitectures(context, prepared, plan),
+    readMounts(context, prepared, planned.plan),
+    readArchitectures(context, prepared, planned.plan),
   ]);
-  const problems = preflight(prepared.input, plan, { paths, architectures });
-  if (problems.length > 0) throw new CuErrors(problems);
+  return findings(prepared.input, planned, { paths, architectures });
 }
 
 async function readMounts(
