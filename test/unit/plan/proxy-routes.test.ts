@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { ProxyPart } from '../../../src/core/proxy.ts';
 import { LABELS } from '../../../src/core/state.ts';
 import type { InstanceSpec, ObservedHost } from '../../../src/core/state.ts';
@@ -183,6 +183,41 @@ test("another project's route is named before anything changes, unless names kee
     'port 80 for web leads to project other, environment dev already',
   ]);
   expect(plan(input([web({ route })], { proxy })).problems).toEqual([]);
+});
+
+describe('a port that a process of the host holds is found beside a proxy that', () => {
+  const wordsFor = (
+    bind: string,
+    { address, proxied = '' }: { readonly address: string; readonly proxied?: string },
+    { isRunning = true, port = 80 } = {},
+  ): readonly string[] => {
+    const [route] = partOf('a').routes;
+    if (route === undefined) throw new Error('the part has a route');
+    const facts = { ...FACTS, listening: [{ address, port: 80 }] };
+    const parts = [partOf('a', { routes: [{ ...route, address: proxied, port }] })];
+    const ports = [{ bind, port: 80, containerPort: 8000 }];
+    return plan(input([web({ ports })], { facts, proxy: { isRunning, spec: PROXY_SPEC, parts } })).problems.map(
+      ({ message }) => message,
+    );
+  };
+  const taken = ['port 80 for web is taken by a process of the host'];
+
+  test('routes another port, or the port at another address', () => {
+    expect(wordsFor('*', { address: '0.0.0.0' }, { port: 81 })).toEqual(taken);
+    expect(wordsFor('eth1', { address: '0.0.0.0', proxied: '10.0.0.11' })).toEqual(taken);
+    expect(wordsFor('*', { address: '127.0.0.1' })).toEqual(taken);
+  });
+
+  test('does not run', () => {
+    expect(wordsFor('*', { address: '0.0.0.0' }, { isRunning: false })).toEqual(taken);
+  });
+
+  test('is not the one that holds it', () => {
+    expect(wordsFor('*', { address: '0.0.0.0' })).toEqual([]);
+    expect(wordsFor('*', { address: '::' })).toEqual([]);
+    expect(wordsFor('eth1', { address: '10.0.0.11', proxied: '10.0.0.11' })).toEqual([]);
+    expect(wordsFor('*', { address: '10.0.0.11', proxied: '10.0.0.11' })).toEqual([]);
+  });
 });
 
 test('a container that holds the port itself hands it over, and the plan says that there is a gap', () => {
