@@ -5,7 +5,7 @@ import { readPaths } from '../observe/mounts.ts';
 import type { Planned } from '../plan/plan.ts';
 import { findings, mountedPaths } from '../plan/preflight.ts';
 import type { PreflightFacts } from '../plan/preflight.ts';
-import { engineAddress } from '../transport/local.ts';
+import { engineSocket } from '../transport/local.ts';
 import type { Context } from './context.ts';
 import type { Prepared } from './prepare.ts';
 
@@ -34,7 +34,7 @@ async function readMounts(
       const host = session.hosts.get(name);
       const target = desired.hosts.find((each) => each.name === name);
       // An engine at a TCP address keeps its files on another machine than commands run on.
-      const isHere = target?.connection !== 'local' || (await engineAddress(target, context)).type === 'unix';
+      const isHere = target === undefined || (await engineSocket(target, context)) !== undefined;
       const facts = host === undefined || !isHere ? new Map() : await readPaths(host, paths, context.signal);
       return [name, facts] as const;
     }),
