@@ -7,7 +7,7 @@ import { bindAddress } from './address.ts';
 import { memoryOf } from './body.ts';
 import { REPLACED, UNPROVEN } from './containers.ts';
 import type { Bound, PlanInput } from './input.ts';
-import { routeProblems } from './proxy/routes.ts';
+import { routeProblems, tlsProblems } from './proxy/routes.ts';
 
 /** What only the hosts could tell: taken ports and names, more memory asked for than there is. */
 export function hostProblems(
@@ -21,6 +21,8 @@ export function hostProblems(
     return [
       ...portProblems(host, here, input),
       ...(part === undefined ? [] : routeProblems(host, part)),
+      // A deploy of targets changes no routes, and knows only the certificates of its targets.
+      ...(part === undefined || !input.isWhole ? [] : tlsProblems(host, part)),
       ...nameProblems(host, here, input),
       ...memoryProblems(host, here),
     ];
