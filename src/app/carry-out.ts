@@ -33,12 +33,14 @@ export interface CarryOutOptions {
   readonly prune: boolean;
   readonly rebuild?: boolean;
   readonly pull?: boolean;
-  /** Called with the plan before anything is done. */
+  /** Called with a plan that nothing stands in the way of, before anything is done. */
   readonly check?: (plan: Plan) => Promise<void>;
 }
 
 export interface DeployResult {
   readonly plan: Plan;
+  /** What stands in the way of a plan that is only shown; one that is carried out ends with it. */
+  readonly findings: readonly CuError[];
   readonly outcome: RunResult & { readonly runsNow?: readonly RunsOn[] };
   readonly unreachable: readonly CuError[];
   readonly usage: Readonly<Record<string, Usage>>;
@@ -52,11 +54,12 @@ export async function carryOut(context: Context, prepared: Prepared, options: Ca
   const planned = makePlan(prepared.input);
   const { plan, prunes } = planned;
   const findings = await findingsOf(context, prepared, planned);
-  if (findings.length > 0) throw new CuErrors(findings);
-  await options.check?.(plan);
+  if (findings.length > 0 && !options.dryRun) throw new CuErrors(findings);
+  if (findings.length === 0) await options.check?.(plan);
   if (!options.dryRun) context.emit({ type: 'plan-ready', plan });
   const result = (outcome: DeployResult['outcome']): DeployResult => ({
     plan,
+    findings,
     outcome,
     unreachable: prepared.unreachable,
     usage: prepared.session.usage(),
