@@ -8,7 +8,7 @@ const FILE = fileURLToPath(new URL('../docs/errors.md', import.meta.url));
 const MEANINGS: Readonly<Record<number, string>> = {
   0: 'done',
   1: 'a bug in cu: it prints a stack trace; please report it',
-  2: 'usage or config: nothing was contacted',
+  2: 'usage or config, or a host that does not fit it: no service was changed',
   3: 'a host cannot be reached, or its key is refused',
   4: 'a step failed',
   5: 'somebody else holds the lock',

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Plan } from '../core/action.ts';
+import { CuErrors } from '../core/error.ts';
 import type { CuError } from '../core/error.ts';
 import type { ReleaseKind, ReleaseOutcome } from '../core/release.ts';
 import { writeGaps, writeHosts } from '../history/now.ts';
@@ -7,6 +8,7 @@ import { nextSequence } from '../history/merge.ts';
 import { openRecorder } from '../history/recorder.ts';
 import type { Recorder } from '../history/recorder.ts';
 import type { Prunes } from '../plan/orphans.ts';
+import { plan as makePlan } from '../plan/plan.ts';
 import type { RunsOn } from '../render/outcome-text.ts';
 import type { Host } from '../transport/host.ts';
 import type { Context } from './context.ts';
@@ -14,8 +16,7 @@ import { readReleases } from './history.ts';
 import { assertNotHeld } from './hold.ts';
 import { hookFacts, runHooks, runHooksAfter } from './hooks.ts';
 import type { Usage } from './meter.ts';
-import { checkPreflight } from './preflight.ts';
-import { planOrThrow } from './prepare.ts';
+import { findingsOf } from './preflight.ts';
 import type { Prepared } from './prepare.ts';
 import { newRelease, readCommit, reasonOf, releaseImages, whoIs } from './release.ts';
 import { runPlan } from './run-plan.ts';
@@ -32,12 +33,14 @@ export interface CarryOutOptions {
   readonly prune: boolean;
   readonly rebuild?: boolean;
   readonly pull?: boolean;
-  /** Called with the plan before anything is done. */
+  /** Called with a plan that nothing stands in the way of, before anything is done. */
   readonly check?: (plan: Plan) => Promise<void>;
 }
 
 export interface DeployResult {
   readonly plan: Plan;
+  /** What stands in the way of a plan that is only shown; one that is carried out ends with it. */
+  readonly findings: readonly CuError[];
   readonly outcome: RunResult & { readonly runsNow?: readonly RunsOn[] };
   readonly unreachable: readonly CuError[];
   readonly usage: Readonly<Record<string, Usage>>;
@@ -48,12 +51,15 @@ const NOTHING: RunResult = { done: [], failed: [], skipped: [], cancelled: false
 /** From what was prepared to its end: plan, check, confirm, record, execute. Deploy, rollback and promote share it. */
 export async function carryOut(context: Context, prepared: Prepared, options: CarryOutOptions): Promise<DeployResult> {
   if (!options.dryRun) assertNotHeld(prepared.observed, prepared.desired);
-  const { plan, prunes } = planOrThrow(prepared.input);
-  await options.check?.(plan);
-  await checkPreflight(context, prepared, plan);
+  const planned = makePlan(prepared.input);
+  const { plan, prunes } = planned;
+  const findings = await findingsOf(context, prepared, planned);
+  if (findings.length > 0 && !options.dryRun) throw new CuErrors(findings);
+  if (findings.length === 0) await options.check?.(plan);
   if (!options.dryRun) context.emit({ type: 'plan-ready', plan });
   const result = (outcome: DeployResult['outcome']): DeployResult => ({
     plan,
+    findings,
     outcome,
     unreachable: prepared.unreachable,
     usage: prepared.session.usage(),

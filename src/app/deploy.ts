@@ -1,25 +1,20 @@
 import { carryOut } from './carry-out.ts';
 import type { DeployResult } from './carry-out.ts';
 import type { Context } from './context.ts';
+import { recallChoices } from './plan-choices.ts';
+import type { GivenChoices, PlanChoices } from './plan-choices.ts';
 import { prepare } from './prepare.ts';
 import type { Prepared } from './prepare.ts';
 import { pullImages } from './pull.ts';
 import { repairState } from './repair.ts';
-import { checkSavedPlan } from './saved-plan.ts';
+import { checkSavedPlan, readSavedPlan } from './saved-plan.ts';
 
-export interface DeployOptions {
-  readonly version: string | undefined;
-  readonly noBuild: boolean;
+export interface DeployOptions extends Omit<GivenChoices, 'targets'> {
   readonly dryRun: boolean;
   readonly planFile: string | undefined;
-  readonly rebuild: boolean;
   readonly pull: boolean;
   /** Answers beforehand whether what the config no longer has may be removed. */
   readonly prune: boolean;
-  /** Rest between the batches of a service. */
-  readonly pauseMs: number;
-  /** Old containers finish their work with nobody waiting for them. */
-  readonly isDetached: boolean;
 }
 
 /** load, resolve, lock, observe, plan, confirm, execute: the one way. */
@@ -28,20 +23,26 @@ export async function deploy(
   targets: readonly string[],
   options: DeployOptions,
 ): Promise<DeployResult> {
-  const { planFile } = options;
-  await using prepared = await prepareDeploy(context, targets, options);
+  const { planFile, dryRun, pull, prune, rebuild } = options;
+  const given = { ...options, targets };
+  const saved = planFile === undefined ? undefined : await readSavedPlan(context, planFile);
+  const choices =
+    saved === undefined ? { ...given, pauseMs: given.pauseMs ?? 0 } : recallChoices(saved.file, saved.choices, given);
+  const request = { ...choices, dryRun, pull, prune, rebuild };
+  await using prepared = await prepareDeploy(context, request);
   return await carryOut(context, prepared, {
-    ...options,
+    ...request,
     kind: 'deploy',
-    targets,
     check: async (plan) => {
-      if (planFile !== undefined) await checkSavedPlan(context, planFile, { plan, prepared });
+      if (saved !== undefined) checkSavedPlan(saved, { plan, prepared });
     },
   });
 }
 
+interface Request extends PlanChoices, Pick<DeployOptions, 'dryRun' | 'pull' | 'rebuild'> {}
+
 /** Before the plan: a state that was pruned by hand is made readable again, newer base images are fetched. */
-async function prepareDeploy(context: Context, targets: readonly string[], options: DeployOptions): Promise<Prepared> {
+async function prepareDeploy(context: Context, { targets, ...options }: Request): Promise<Prepared> {
   const request = options.dryRun ? options : { ...options, command: 'deploy' };
   const prepared = await prepare(context, targets, request);
   if (options.dryRun) return prepared;

@@ -2,6 +2,7 @@ import { CuError } from '../core/error.ts';
 import type { KnownHost } from '../core/state.ts';
 import type { Desired, HostTarget, ObservedHost } from '../core/state.ts';
 import { observeHost } from '../observe/observe.ts';
+import { engineSocket } from '../transport/local.ts';
 import type { Context } from './context.ts';
 import type { Session } from './session.ts';
 
@@ -32,7 +33,8 @@ export async function observeForgotten(
       const target = targetOf(host, desired);
       try {
         const { now, signal } = context;
-        const found = await observeHost(await session.open(target), { ...desired, now, signal });
+        const dockerSocket = await engineSocket(target, context);
+        const found = await observeHost(await session.open(target), { ...desired, dockerSocket, now, signal });
         return { host, observed: found };
       } catch (error) {
         if (context.signal.aborted || !(error instanceof CuError)) throw error;

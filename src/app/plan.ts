@@ -1,24 +1,29 @@
-import type { Plan } from '../core/action.ts';
-import type { CuError } from '../core/error.ts';
+import { carryOut } from './carry-out.ts';
+import type { DeployResult } from './carry-out.ts';
 import type { Context } from './context.ts';
-import type { Usage } from './meter.ts';
-import { planOrThrow, prepare } from './prepare.ts';
+import type { PlanChoices } from './plan-choices.ts';
+import { prepare } from './prepare.ts';
 import { savePlan } from './saved-plan.ts';
 
-export interface PlanResult {
-  readonly plan: Plan;
-  readonly unreachable: readonly CuError[];
-  readonly usage: Readonly<Record<string, Usage>>;
+export interface PlanOptions extends Omit<PlanChoices, 'targets'> {
+  /** Where it is saved, for `cu deploy --plan`. */
+  readonly out: string | undefined;
 }
 
-/** What a deploy would do; only GET calls are made. */
+/** What a deploy would do, and what stands in its way; only GET calls are made. */
 export async function plan(
   context: Context,
   targets: readonly string[],
-  options: { readonly out: string | undefined },
-): Promise<PlanResult> {
-  await using prepared = await prepare(context, targets, { version: undefined, noBuild: false, rebuild: false });
-  const planned = planOrThrow(prepared.input);
-  if (options.out !== undefined) await savePlan(context, options.out, { plan: planned.plan, prepared });
-  return { plan: planned.plan, unreachable: prepared.unreachable, usage: prepared.session.usage() };
+  { out, ...options }: PlanOptions,
+): Promise<DeployResult> {
+  await using prepared = await prepare(context, targets, { ...options, rebuild: false });
+  return await carryOut(context, prepared, {
+    kind: 'deploy',
+    targets,
+    dryRun: true,
+    prune: false,
+    check: async (made) => {
+      if (out !== undefined) await savePlan(context, out, { plan: made, prepared, choices: { targets, ...options } });
+    },
+  });
 }

@@ -1,24 +1,27 @@
 import { z } from 'zod/mini';
 import type { Plan } from '../core/action.ts';
-import { CuErrors } from '../core/error.ts';
+import type { CuError } from '../core/error.ts';
 import { readPaths } from '../observe/mounts.ts';
-import { mountedPaths, preflight } from '../plan/preflight.ts';
+import type { Planned } from '../plan/plan.ts';
+import { findings, mountedPaths } from '../plan/preflight.ts';
 import type { PreflightFacts } from '../plan/preflight.ts';
-import { engineAddress } from '../transport/local.ts';
+import { engineSocket } from '../transport/local.ts';
 import type { Context } from './context.ts';
 import type { Prepared } from './prepare.ts';
 
 const image = z.object({ Architecture: z.string() });
 
-/** Throws all at once what would go wrong with this plan; hosts are asked only for what it is about. */
-export async function checkPreflight(context: Context, prepared: Prepared, plan: Plan): Promise<void> {
-  if (plan.nodes.length === 0) return;
+/** All that stands in the way of this plan or would go wrong with it; hosts are asked only for what it is about. */
+export async function findingsOf(
+  context: Context,
+  prepared: Prepared,
+  planned: Pick<Planned, 'plan' | 'problems'>,
+): Promise<readonly CuError[]> {
   const [paths, architectures] = await Promise.all([
-    readMounts(context, prepared, plan),
-    readArchitectures(context, prepared, plan),
+    readMounts(context, prepared, planned.plan),
+    readArchitectures(context, prepared, planned.plan),
   ]);
-  const problems = preflight(prepared.input, plan, { paths, architectures });
-  if (problems.length > 0) throw new CuErrors(problems);
+  return findings(prepared.input, planned, { paths, architectures });
 }
 
 async function readMounts(
@@ -31,7 +34,7 @@ async function readMounts(
       const host = session.hosts.get(name);
       const target = desired.hosts.find((each) => each.name === name);
       // An engine at a TCP address keeps its files on another machine than commands run on.
-      const isHere = target?.connection !== 'local' || (await engineAddress(target, context)).type === 'unix';
+      const isHere = target === undefined || (await engineSocket(target, context)) !== undefined;
       const facts = host === undefined || !isHere ? new Map() : await readPaths(host, paths, context.signal);
       return [name, facts] as const;
     }),

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { hmacSha256, sha256, stableHash } from '../config/hash.ts';
-import { CuErrors } from '../core/error.ts';
 import type { CuError } from '../core/error.ts';
 import type { Release } from '../core/release.ts';
 import { Secret } from '../core/secret.ts';
@@ -8,8 +7,6 @@ import type { InstanceSpec, ObservedHost } from '../core/state.ts';
 import type { BuildInputs } from '../build/inputs.ts';
 import type { Locks } from '../execute/lock.ts';
 import type { PlanInput, WantedImage } from '../plan/input.ts';
-import { plan } from '../plan/plan.ts';
-import type { Planned } from '../plan/plan.ts';
 import { selectInstances } from '../plan/targets.ts';
 import { readCertificates } from './certificates.ts';
 import type { Context } from './context.ts';
@@ -179,11 +176,4 @@ function planInput(context: Context, parts: InputParts): PlanInput {
       brokerPassword,
     },
   };
-}
-
-/** The plan, or every problem that stands in its way at once. */
-export function planOrThrow(input: PlanInput): Pick<Planned, 'plan' | 'prunes'> {
-  const planned = plan(input);
-  if (planned.problems.length > 0) throw new CuErrors(planned.problems);
-  return planned;
 }

@@ -6,9 +6,29 @@ import type { Plan, PlanNode } from '../core/action.ts';
 import { CuError } from '../core/error.ts';
 import { LABELS } from '../core/state.ts';
 import type { Context } from './context.ts';
+import type { PlanChoices } from './plan-choices.ts';
 import type { Prepared } from './prepare.ts';
 
-const saved = z.object({ v: z.literal(1), plan: z.string(), hosts: z.record(z.string(), z.string()) });
+const saved = z.object({
+  v: z.literal(2),
+  choices: z.object({
+    targets: z.array(z.string()),
+    version: z.optional(z.string()),
+    noBuild: z.boolean(),
+    pauseMs: z.number(),
+    isDetached: z.boolean(),
+  }),
+  plan: z.string(),
+  hosts: z.record(z.string(), z.string()),
+});
+
+/** A plan as it was shown: how it was asked for, and digests of it and of the hosts. */
+export interface SavedPlan {
+  readonly file: string;
+  readonly choices: PlanChoices;
+  readonly plan: string;
+  readonly hosts: Readonly<Record<string, string>>;
+}
 
 interface Planned {
   readonly plan: Plan;
@@ -16,10 +36,14 @@ interface Planned {
 }
 
 /** Writes what the plan is made of as digests: it is made again from the same config, and must come out the same. */
-export async function savePlan(context: Context, file: string, planned: Planned): Promise<void> {
-  const steps = planned.plan.nodes.map(({ id, cause, after }) => ({ id, cause, after }));
+export async function savePlan(
+  context: Context,
+  file: string,
+  { plan, prepared, choices }: Planned & { readonly choices: PlanChoices },
+): Promise<void> {
+  const steps = plan.nodes.map(({ id, cause, after }) => ({ id, cause, after }));
   const text = JSON.stringify(
-    { v: 1, plan: planDigest(planned.plan), hosts: hostDigests(planned.prepared), steps },
+    { v: 2, choices, plan: planDigest(plan), hosts: hostDigests(prepared), steps },
     undefined,
     2,
   );
@@ -30,9 +54,20 @@ export async function savePlan(context: Context, file: string, planned: Planned)
   }
 }
 
+export async function readSavedPlan(context: Context, file: string): Promise<SavedPlan> {
+  try {
+    const { choices, ...found } = saved.parse(JSON.parse(await readFile(resolve(context.cwd, file), 'utf8')));
+    return { ...found, file, choices: { ...choices, version: choices.version } };
+  } catch (error) {
+    throw new CuError('USAGE', `${file} is not a plan that this cu saved`, {
+      hint: '`cu plan --out FILE` writes one',
+      cause: error,
+    });
+  }
+}
+
 /** Refuses a saved plan when the hosts or the config are no longer what they were. */
-export async function checkSavedPlan(context: Context, file: string, planned: Planned): Promise<void> {
-  const found = await readSaved(context, file);
+export function checkSavedPlan({ file, ...found }: SavedPlan, planned: Planned): void {
   const hosts = hostDigests(planned.prepared);
   const changed = Object.keys({ ...hosts, ...found.hosts }).filter((name) => hosts[name] !== found.hosts[name]);
   if (changed.length > 0) {
@@ -43,17 +78,6 @@ export async function checkSavedPlan(context: Context, file: string, planned: Pl
   if (planDigest(planned.plan) !== found.plan) {
     throw new CuError('PLAN_STALE', `the config or its inputs changed since ${file} was made`, {
       hint: 'look at a new one: `cu plan --out FILE`',
-    });
-  }
-}
-
-async function readSaved(context: Context, file: string): Promise<z.output<typeof saved>> {
-  try {
-    return saved.parse(JSON.parse(await readFile(resolve(context.cwd, file), 'utf8')));
-  } catch (error) {
-    throw new CuError('USAGE', `${file} is not a plan that cu saved`, {
-      hint: '`cu plan --out FILE` writes one',
-      cause: error,
     });
   }
 }

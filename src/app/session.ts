@@ -3,6 +3,7 @@ import { amend, CuError, CuErrors } from '../core/error.ts';
 import type { Desired, HostTarget, ObservedHost } from '../core/state.ts';
 import { observeHost } from '../observe/observe.ts';
 import type { Host } from '../transport/host.ts';
+import { engineSocket } from '../transport/local.ts';
 import { createPool } from '../transport/pool.ts';
 import type { Context } from './context.ts';
 import { maskBroker } from './mask-broker.ts';
@@ -75,7 +76,8 @@ export async function observeAll(
         try {
           const host = await session.open(target);
           const { now, signal } = context;
-          const observed = await observeHost(host, { ...desired, now, signal });
+          const dockerSocket = await engineSocket(target, context);
+          const observed = await observeHost(host, { ...desired, dockerSocket, now, signal });
           maskBroker(context, observed.state?.brokerPassword);
           return observed;
         } catch (error) {

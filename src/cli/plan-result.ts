@@ -6,6 +6,8 @@ import type { CommandResult } from './command.ts';
 
 export interface Planned {
   readonly plan: Plan;
+  /** What would end a deploy before its first change. */
+  readonly findings: readonly CuError[];
   /** Hosts left out by `--skip-unreachable`. */
   readonly unreachable: readonly CuError[];
   readonly usage: object;
@@ -14,16 +16,25 @@ export interface Planned {
 /** `--check` found something to do; no error, so it is not among the codes of `CuError`. */
 export const CHANGES_FOUND = 6;
 
-/** What a command that only plans reports. */
+/** What a command that only plans reports: the plan, and beside it what stands in its way. */
 export function planResult(
-  { plan, unreachable, usage }: Planned,
+  { plan, findings, unreachable, usage }: Planned,
   { check }: { readonly check: boolean },
 ): CommandResult {
+  const errors = [...findings, ...unreachable];
+  const error = errors.length === 0 ? undefined : new CuErrors(errors);
   const isChange = check && plan.nodes.length > 0;
   return {
-    exitCode: unreachable.length > 0 ? EXIT_CODES.HOST_UNREACHABLE : isChange ? CHANGES_FOUND : 0,
+    // A host that cannot be reached weighs more than what is wrong with another.
+    exitCode:
+      unreachable.length > 0 ? EXIT_CODES.HOST_UNREACHABLE : (error?.exitCode ?? (isChange ? CHANGES_FOUND : 0)),
     text: (theme) => planText(plan, theme),
-    json: { steps: plan.nodes.map(wireNode), unreachable: unreachable.map(wireError), usage },
-    ...(unreachable.length === 0 ? {} : { error: new CuErrors(unreachable) }),
+    json: {
+      steps: plan.nodes.map(wireNode),
+      ...(findings.length === 0 ? {} : { error: wireError(new CuErrors(findings)) }),
+      unreachable: unreachable.map(wireError),
+      usage,
+    },
+    ...(error === undefined ? {} : { error }),
   };
 }

@@ -22,16 +22,23 @@ export function portClashes(before: Subject, subject: Subject): readonly Complai
   for (const placement of subject.placements) {
     for (const [index, port] of placement.settings.ports.entries()) {
       const earlier = sameMachine(before, subject, placement.host) ? taken.get(keyOf(placement.host, port)) : undefined;
-      const clash = earlier?.find(
-        (other) =>
-          overlaps(other.port, port) &&
-          !canShare(behindProxy(subject, placement), behindProxy(before, other.holder), isWithin),
+      const others = (earlier ?? []).filter((other) => overlaps(other.port, port));
+      const clash = others.find(
+        ({ holder }) => !canShare(behindProxy(subject, placement), behindProxy(before, holder), isWithin),
+      );
+      const mixed = others.find(
+        (other) => isSameBind(other.port, port) && hasCertificate(other.holder) !== hasCertificate(placement),
       );
       const path = [...settingPath(subject.config, placement, 'ports'), index];
+      const parts = { before, subject, port, placement };
+      const words =
+        clash === undefined
+          ? mixed && tlsWords({ ...parts, holder: mixed.holder })
+          : wordsFor({ ...parts, holder: clash.holder });
       // Ten replicas are one mistake, not nine.
-      if (clash !== undefined && !seen.has(path.join('\0'))) {
+      if (words !== undefined && !seen.has(path.join('\0'))) {
         seen.add(path.join('\0'));
-        complaints.push({ path, ...wordsFor({ before, subject, port, placement, holder: clash.holder }) });
+        complaints.push({ path, ...words });
       }
     }
     if (isWithin) remember(placement);
@@ -66,10 +73,9 @@ interface Clash {
   readonly holder: Placement;
 }
 
-function wordsFor({ before, subject, port, placement, holder }: Clash): {
-  readonly message: string;
-  readonly hint: string;
-} {
+type Words = Pick<Complaint, 'message' | 'hint'>;
+
+function wordsFor({ before, subject, port, placement, holder }: Clash): Words {
   const where = `port ${port.port} of ${placement.host}`;
   if (before !== subject) {
     return {
@@ -84,6 +90,24 @@ function wordsFor({ before, subject, port, placement, holder }: Clash): {
     };
   }
   return { message: `${where} belongs to ${holder.service} already`, hint: 'give one of them another port or address' };
+}
+
+/** The proxy opens a port once, and speaks TLS on it with everybody or with nobody. */
+function tlsWords({ before, subject, port, placement, holder }: Clash): Words {
+  const other = before === subject ? holder.service : `${holder.service} of environment ${before.name}`;
+  const [secured, plain] = hasCertificate(placement) ? [placement.service, other] : [other, placement.service];
+  return {
+    message: `port ${port.port} of ${placement.host} has a certificate for ${secured} and none for ${plain}`,
+    hint: 'the proxy speaks TLS for both or for neither: give both a `route.certificate`, or one of them another port',
+  };
+}
+
+function hasCertificate({ traits }: Placement): boolean {
+  return traits.route?.certificate !== undefined;
+}
+
+function isSameBind(left: PortSpec, right: PortSpec): boolean {
+  return left.bind === right.bind || (isEverywhere(left.bind) && isEverywhere(right.bind));
 }
 
 /** Interfaces are only names here: whether eth1 has the address of the other is seen on the host. */

@@ -3,16 +3,15 @@ import { PROXY_NAME } from '../core/proxy.ts';
 import { LABELS } from '../core/state.ts';
 import type { Host } from '../transport/host.ts';
 import { readFacts } from './facts.ts';
+import type { FactsOptions } from './facts.ts';
 import { parseContainer, parseImages, parseInspect, parseNetworks, parseVolumes } from './parse.ts';
 import type { InspectedContainer } from './parse.ts';
 import { readProxy } from './proxy.ts';
 import { readState } from './state.ts';
 
-export interface ObserveOptions {
+export interface ObserveOptions extends FactsOptions {
   readonly project: string;
   readonly environment: string;
-  readonly now: () => number;
-  readonly signal: AbortSignal;
 }
 
 /**

@@ -6,6 +6,7 @@ import type { PathFacts } from '../core/path-facts.ts';
 import type { MountSpec, ObservedHost } from '../core/state.ts';
 import { imageOnHost } from './images.ts';
 import type { PlanInput } from './input.ts';
+import type { Planned } from './plan.ts';
 import { pathProblem } from './preflight-mounts.ts';
 
 /** What a plan that changes something wants to know besides the snapshot of the hosts. */
@@ -19,6 +20,16 @@ export interface PreflightFacts {
 const MOST_SKEW_MS = 60_000;
 const OLDEST_API = '1.41';
 const LEAST_FREE = 256 * 1024 * 1024;
+
+/** All that stands in the way of a plan, host by host: whoever mends it is not sent away twice. */
+export function findings(
+  input: PlanInput,
+  { plan, problems }: Pick<Planned, 'plan' | 'problems'>,
+  facts: PreflightFacts,
+): readonly CuError[] {
+  const placeOf = ({ host }: CuError): number => input.hosts.findIndex(({ name }) => name === host);
+  return [...problems, ...preflight(input, plan, facts)].toSorted((one, other) => placeOf(one) - placeOf(other));
+}
 
 /** What would make the plan fail later, or go wrong unseen; only hosts on which it changes something are judged. */
 export function preflight(input: PlanInput, plan: Plan, facts: PreflightFacts): readonly CuError[] {

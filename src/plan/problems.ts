@@ -7,7 +7,7 @@ import { bindAddress } from './address.ts';
 import { memoryOf } from './body.ts';
 import { REPLACED, UNPROVEN } from './containers.ts';
 import type { Bound, PlanInput } from './input.ts';
-import { routeProblems } from './proxy/routes.ts';
+import { routeProblems, tlsProblems } from './proxy/routes.ts';
 
 /** What only the hosts could tell: taken ports and names, more memory asked for than there is. */
 export function hostProblems(
@@ -21,6 +21,8 @@ export function hostProblems(
     return [
       ...portProblems(host, here, input),
       ...(part === undefined ? [] : routeProblems(host, part)),
+      // A deploy of targets changes no routes, and knows only the certificates of its targets.
+      ...(part === undefined || !input.isWhole ? [] : tlsProblems(host, part)),
       ...nameProblems(host, here, input),
       ...memoryProblems(host, here),
     ];
@@ -39,15 +41,12 @@ function portProblems(host: ObservedHost, here: readonly Bound[], input: PlanInp
       const router = proxyHolder(host, port.port, address);
       if (router !== undefined) {
         const isOwn = router.project === input.desired.project && router.environment === input.desired.environment;
-        if (spec.slot !== undefined || isOwn) return [];
         const { project, environment } = router;
         const who = `the proxy (project ${project}, environment ${environment})`;
-        return [taken(port.port, instance.service, host, who)];
+        if (spec.slot === undefined && !isOwn) return [taken(port.port, instance.service, host, who)];
       }
-      // The proxy may listen on it for a route that is going: whether it gets the port is seen when it takes its config.
-      if (spec.slot !== undefined && host.proxy?.isRunning === true) return [];
       const isListening = host.facts.listening.some(
-        (socket) => socket.port === port.port && overlaps(socket.address, address),
+        (socket) => socket.port === port.port && overlaps(socket.address, address) && !isProxySocket(host, socket),
       );
       // A port of ours that the engine still forwards for a stopped container is not listed as a container's.
       return isListening ? [taken(port.port, instance.service, host, 'a process of the host')] : [];
@@ -62,10 +61,26 @@ function proxyHolder(host: ObservedHost, port: number, address: string): ProxyPa
   );
 }
 
+/** What the proxy listens on for a route it hands on, shares, or goes on with; other sockets are somebody else's. */
+function isProxySocket({ proxy }: ObservedHost, socket: { readonly address: string; readonly port: number }): boolean {
+  if (proxy?.isRunning !== true) return false;
+  return proxy.parts.some(({ routes }) =>
+    routes.some(({ address, port }) => port === socket.port && isSameBind(address, socket.address)),
+  );
+}
+
+/** An IPv6 address may be spelled in several ways, so that of the port has to do. */
+function isSameBind(route: string, socket: string): boolean {
+  if (isAny(route) || isAny(socket)) return isAny(route) && isAny(socket);
+  return route === socket || (route.includes(':') && socket.includes(':'));
+}
+
 function taken(port: number, service: string, host: ObservedHost, holder: string): CuError {
+  // After a reload the process of before may take a moment to let go of its sockets.
+  const again = host.proxy?.isRunning === true ? '; if a route to it has just gone, try again' : '';
   return new CuError('HOST_MISMATCH', `port ${port} for ${service} is taken by ${holder}`, {
     host: host.name,
-    hint: `free it, or choose another port in services.${service}.ports`,
+    hint: `free it, or choose another port in services.${service}.ports${again}`,
   });
 }
 
@@ -78,8 +93,11 @@ function owner(container: ObservedContainer): string {
 }
 
 function overlaps(a: string, b: string): boolean {
-  const isAny = (address: string): boolean => ['', '0.0.0.0', '::', '*'].includes(address);
   return isAny(a) || isAny(b) || a === b;
+}
+
+function isAny(address: string): boolean {
+  return ['', '0.0.0.0', '::', '*'].includes(address);
 }
 
 function isOwned(container: ObservedContainer, { desired }: PlanInput): boolean {

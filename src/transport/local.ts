@@ -77,6 +77,16 @@ export async function engineAddress(
   });
 }
 
+/** The engine's socket on a host; undefined where the engine is on another machine than commands run on. */
+export async function engineSocket(
+  target: Pick<HostTarget, 'name' | 'connection' | 'dockerSocket'>,
+  options: LocalOptions,
+): Promise<string | undefined> {
+  if (target.connection === 'ssh') return target.dockerSocket ?? DEFAULT_SOCKET;
+  const engine = await engineAddress(target, options);
+  return engine.type === 'unix' ? engine.path : undefined;
+}
+
 /** The endpoint of `docker context use`, as the docker CLI keeps it under ~/.docker. */
 async function contextHost({ env, home }: LocalOptions): Promise<string | undefined> {
   const folder = env['DOCKER_CONFIG'] ?? `${home}/.docker`;

@@ -23,7 +23,7 @@ export const deploy = defineCommand({
     const result = await deployAll(context, targets, {
       ...flags,
       planFile,
-      pauseMs: pause ?? 0,
+      pauseMs: pause,
       isDetached: detach,
     });
     return flags.dryRun ? planResult(result, { check: false }) : outcomeResult(result);

@@ -155,25 +155,59 @@ export function hasOtherRoutes(known: ProxyPart | undefined, wanted: ProxyPart):
 
 /** What two projects cannot have both: the same port, name and path. */
 export function routeProblems(host: ObservedHost, wanted: ProxyPart): readonly CuError[] {
-  const others = (host.proxy?.parts ?? []).filter((part) => partName(part) !== partName(wanted));
   return wanted.routes.flatMap((route) =>
-    others.flatMap((part) =>
+    otherParts(host, wanted).flatMap((part) =>
       part.routes
         .filter((other) => other.port === route.port && isSameAddress(other.address, route.address))
         .filter((other) => wishesOf(other).some((wish) => wishesOf(route).includes(wish)))
         .map(
           () =>
-            new CuError(
-              'HOST_MISMATCH',
-              `port ${route.port} for ${route.service} leads to project ${part.project}, environment ${part.environment} already`,
-              {
-                host: host.name,
-                hint: `give services.${route.service}.route a host or path of its own, or choose another port`,
-              },
-            ),
+            new CuError('HOST_MISMATCH', `port ${route.port} for ${route.service} leads to ${ownerOf(part)} already`, {
+              host: host.name,
+              hint: `give services.${route.service}.route a host or path of its own, or choose another port`,
+            }),
         ),
     ),
   );
+}
+
+/** Routes of one port that have a certificate, and those that have none. */
+export function tlsProblems(host: ObservedHost, wanted: ProxyPart): readonly CuError[] {
+  const theirs = otherParts(host, wanted).flatMap((part) =>
+    part.routes.map((route) => ({ route, name: `${route.service} of ${ownerOf(part)}` })),
+  );
+  // An interface and its address are one: only the host knows that, so the config's own routes are compared as well.
+  const own = wanted.routes.map((route) => ({ route, name: route.service }));
+  return own.flatMap(({ route }, index) =>
+    [...theirs, ...own.slice(0, index)]
+      .filter((other) => isMixed(other.route, route))
+      .map(({ name }) => tlsDiffers(host, route, name)),
+  );
+}
+
+function otherParts({ proxy }: ObservedHost, wanted: ProxyPart): readonly ProxyPart[] {
+  return (proxy?.parts ?? []).filter((part) => partName(part) !== partName(wanted));
+}
+
+function ownerOf({ project, environment }: ProxyPart): string {
+  return `project ${project}, environment ${environment}`;
+}
+
+/** What one `bind` of the proxy stands for speaks TLS with everybody or with nobody. */
+function isMixed(other: ProxyRoute, route: ProxyRoute): boolean {
+  return (
+    other.port === route.port &&
+    other.address === route.address &&
+    (other.certificate === undefined) !== (route.certificate === undefined)
+  );
+}
+
+function tlsDiffers(host: ObservedHost, { port, service, certificate }: ProxyRoute, other: string): CuError {
+  const [secured, plain] = certificate === undefined ? [other, service] : [service, other];
+  return new CuError('HOST_MISMATCH', `port ${port} has a certificate for ${secured} and none for ${plain}`, {
+    host: host.name,
+    hint: `the proxy speaks TLS for both or for neither: see to services.${service}.route.certificate, or choose another port`,
+  });
 }
 
 function isSameAddress(one: string, other: string): boolean {

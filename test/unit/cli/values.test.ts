@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { completionScript, SHELLS } from '../../../src/cli/completion-scripts.ts';
 import { outcomeResult } from '../../../src/cli/outcome-result.ts';
+import { planResult } from '../../../src/cli/plan-result.ts';
 import { parseMoment, parseWholeNumber } from '../../../src/cli/values.ts';
 import { CuError, type ErrorCode } from '../../../src/core/error.ts';
 import { start } from '../render/nodes.ts';
@@ -42,6 +43,23 @@ test('a host that was left out is exit 3 though all else was done, an interrupt 
 
   expect(outcomeResult({ outcome, unreachable }).exitCode).toBe(3);
   expect(outcomeResult({ outcome: { ...outcome, cancelled: true } }).exitCode).toBe(130);
+});
+
+test('a plan is shown beside what stands in its way, and exits as the deploy would', () => {
+  const findings = [new CuError('HOST_MISMATCH', 'port 80 for web is taken', { host: 'web-1' })];
+  const unreachable = [new CuError('HOST_UNREACHABLE', 'no answer', { host: 'web-3' })];
+  const planned = { plan: { nodes: [start] }, findings: [], unreachable: [], usage: {} };
+  const code = (result: { readonly findings?: readonly CuError[] }, check = false): number | undefined =>
+    planResult({ ...planned, ...result }, { check }).exitCode;
+
+  expect(code({})).toBe(0);
+  expect(code({}, true)).toBe(6);
+  expect(code({ findings }, true)).toBe(2);
+  expect(planResult({ ...planned, findings, unreachable }, { check: false })).toMatchObject({
+    exitCode: 3,
+    error: { errors: [...findings, ...unreachable] },
+    json: { steps: [{ step: start.id }], error: { code: 'HOST_MISMATCH', message: 'port 80 for web is taken' } },
+  });
 });
 
 test.each(SHELLS)('the script for %s asks cu for the words', (shell) => {

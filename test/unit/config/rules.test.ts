@@ -140,6 +140,27 @@ describe('ports', () => {
     ]);
   });
 
+  test('behind the proxy one has a certificate for all of its services or for none', () => {
+    const named = (name: string, port: string, certificate = ''): string =>
+      `${name}: { kind: webserver, image: app, on: [host1], ports: ["${port}"], route: { hosts: [${name}.org]${certificate} } }`;
+    const pem = ', certificate: tls.pem';
+    const complaint = 'services.b.ports.0: port 443 of host1 has a certificate for';
+
+    expect(words(`${named('a', '*:443', pem)}\n${named('b', '*:443')}`)).toEqual([`${complaint} a and none for b`]);
+    expect(words(`${named('a', '*:443')}\n${named('b', '0.0.0.0:443', pem)}`)).toEqual([
+      `${complaint} b and none for a`,
+    ]);
+    expect(words(`${named('a', '*:443', pem)}\n${named('b', '*:443', pem)}`)).toEqual([]);
+    expect(words(`${named('a', '*:443', pem)}\n${named('b', '*:80')}`)).toEqual([]);
+    expect(words(`${named('a', 'eth1:443', pem)}\n${named('b', '*:443')}`)).toEqual([]);
+    expect(
+      words(
+        named('a', '*:443', pem),
+        'environments: { dev: {}, stable: { services: { a: { route: { hosts: [stable.org], certificate: null } } } } }',
+      ),
+    ).toEqual(['services.a.ports.0: port 443 of host1 has a certificate for a of environment dev and none for a']);
+  });
+
   test('two environments share their hosts', () => {
     expect(words(web('web', '*:80'), 'environments: { dev: { default: true }, stable: {} }')).toEqual([
       'services.web.ports.0: port 80 of host1 belongs to web of environment dev already',

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
+import { CuError } from '../../../src/core/error.ts';
 import type { PathFacts } from '../../../src/core/path-facts.ts';
 import type { InstanceSpec, ObservedHost } from '../../../src/core/state.ts';
 import { parsePath } from '../../../src/observe/mounts.ts';
 import { plan } from '../../../src/plan/plan.ts';
-import { mountedPaths, preflight } from '../../../src/plan/preflight.ts';
+import { findings, mountedPaths, preflight } from '../../../src/plan/preflight.ts';
 import { FACTS, instance, observedHost, planInput } from './inputs.ts';
 import { deployed } from './steps.ts';
 
@@ -146,6 +147,36 @@ describe('a bind mount', () => {
     expect([...mountedPaths(after, plan(after).plan)]).toEqual([]);
     expect(preflight(after, plan(after).plan, facts)).toEqual([]);
   });
+});
+
+test('all that stands in the way of a plan is told at once, host by host', () => {
+  const facts = { ...FACTS, clockOffsetMs: 61_000, listening: [{ address: '0.0.0.0', port: 80 }] };
+  const hosts = ['a', 'b'].map((name) => observedHost({ name, facts: { ...facts, memoryBytes: 1e9 } }));
+  const memory = { type: 'bytes', bytes: 2e9 } as const;
+  const ports = [{ bind: '*', port: 80, containerPort: 80 }];
+  const input = planInput({ instances: hosts.map(({ name: host }) => instance({ host, ports, memory })), hosts });
+
+  const found = findings(input, plan(input), { paths: new Map(), architectures: new Map([['app', 'arm64']]) });
+
+  const ofOne = [
+    'port 80 for web is taken by a process of the host',
+    'the services ask for 2.0 GB of memory, the host has 1.0 GB',
+    "the clock of the host is 61 s ahead of this machine's",
+    'image app is built for arm64, the host is amd64',
+  ];
+  expect(found.map(({ host, message }) => `${host}: ${message}`)).toEqual(
+    ['a', 'b'].flatMap((host) => ofOne.map((message) => `${host}: ${message}`)),
+  );
+});
+
+test('what stands in the way is told though there is nothing to do', () => {
+  const instances = [instance()];
+  const input = planInput({ instances, hosts: [observedHost({ name: 'elsewhere' })] });
+  const problem = new CuError('HOST_MISMATCH', 'no', { host: 'elsewhere' });
+
+  expect(
+    findings(input, { plan: { nodes: [] }, problems: [problem] }, { paths: new Map(), architectures: new Map() }),
+  ).toEqual([problem]);
 });
 
 test('what the host says of a path', () => {

@@ -1,5 +1,6 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { ProxyPart } from '../../../src/core/proxy.ts';
+import { Secret } from '../../../src/core/secret.ts';
 import { LABELS } from '../../../src/core/state.ts';
 import type { InstanceSpec, ObservedHost } from '../../../src/core/state.ts';
 import type { PlanInput, WantedImage } from '../../../src/plan/input.ts';
@@ -183,6 +184,93 @@ test("another project's route is named before anything changes, unless names kee
     'port 80 for web leads to project other, environment dev already',
   ]);
   expect(plan(input([web({ route })], { proxy })).problems).toEqual([]);
+});
+
+test('a port that the proxy opens speaks TLS for every route or for none', () => {
+  const [route] = partOf('a').routes;
+  if (route === undefined) throw new Error('the part has a route');
+  const problems = (other: Partial<typeof route>, own: string | undefined, bind = '*'): readonly string[] => {
+    const parts = [partOf('a', { project: 'other', routes: [{ ...route, hosts: ['other.org'], ...other }] })];
+    const instances = [
+      web({
+        ports: [{ bind, port: 80, containerPort: 8000 }],
+        route: { hosts: ['shop.org'], paths: [], certificate: own },
+      }),
+    ];
+    const made = input(instances, { proxy: { isRunning: true, spec: PROXY_SPEC, parts } });
+    const certificates = new Map([['/tls.pem', { sha256: 'f'.repeat(64), pem: new Secret('pem', 'PEM') }]]);
+    return plan({ ...made, certificates }).problems.map(({ message }) => message);
+  };
+  const theirs = 'web of project other, environment dev';
+
+  expect(problems({}, '/tls.pem')).toEqual([`port 80 has a certificate for web and none for ${theirs}`]);
+  expect(problems({ certificate: 'web-1.pem' }, undefined)).toEqual([
+    `port 80 has a certificate for ${theirs} and none for web`,
+  ]);
+  expect(problems({ certificate: 'web-1.pem' }, '/tls.pem')).toEqual([]);
+  expect(problems({}, undefined)).toEqual([]);
+  expect(problems({ address: '127.0.0.1' }, '/tls.pem', 'eth1')).toEqual([]);
+  const targeted = {
+    ...input([web({ route: { hosts: ['shop.org'], paths: [], certificate: '/tls.pem' } })], {
+      proxy: {
+        isRunning: true,
+        spec: PROXY_SPEC,
+        parts: [partOf('a', { project: 'other', routes: [{ ...route, certificate: 'web-1.pem' }] })],
+      },
+    }),
+    isWhole: false,
+  };
+  expect(plan(targeted).problems).toEqual([]);
+});
+
+test('an interface and its address are one port, with and without TLS', () => {
+  const at = (service: string, bind: string, certificate: string | undefined): InstanceSpec =>
+    web({
+      service,
+      ports: [{ bind, port: 80, containerPort: 8000 }],
+      route: { hosts: [`${service}.org`], paths: [], certificate },
+    });
+  const made = input([at('a', 'eth1', '/tls.pem'), at('b', '10.0.0.11', undefined)]);
+  const certificates = new Map([['/tls.pem', { sha256: 'f'.repeat(64), pem: new Secret('pem', 'PEM') }]]);
+
+  expect(plan({ ...made, certificates }).problems.map(({ message }) => message)).toEqual([
+    'port 80 has a certificate for a and none for b',
+  ]);
+});
+
+describe('a port that a process of the host holds is found beside a proxy that', () => {
+  const wordsFor = (
+    bind: string,
+    { address, proxied = '' }: { readonly address: string; readonly proxied?: string },
+    { isRunning = true, port = 80 } = {},
+  ): readonly string[] => {
+    const [route] = partOf('a').routes;
+    if (route === undefined) throw new Error('the part has a route');
+    const facts = { ...FACTS, listening: [{ address, port: 80 }] };
+    const parts = [partOf('a', { routes: [{ ...route, address: proxied, port }] })];
+    const ports = [{ bind, port: 80, containerPort: 8000 }];
+    return plan(input([web({ ports })], { facts, proxy: { isRunning, spec: PROXY_SPEC, parts } })).problems.map(
+      ({ message }) => message,
+    );
+  };
+  const taken = ['port 80 for web is taken by a process of the host'];
+
+  test('routes another port, or the port at another address', () => {
+    expect(wordsFor('*', { address: '0.0.0.0' }, { port: 81 })).toEqual(taken);
+    expect(wordsFor('eth1', { address: '0.0.0.0', proxied: '10.0.0.11' })).toEqual(taken);
+    expect(wordsFor('*', { address: '127.0.0.1' })).toEqual(taken);
+  });
+
+  test('does not run', () => {
+    expect(wordsFor('*', { address: '0.0.0.0' }, { isRunning: false })).toEqual(taken);
+  });
+
+  test('is not the one that holds it', () => {
+    expect(wordsFor('*', { address: '0.0.0.0' })).toEqual([]);
+    expect(wordsFor('*', { address: '::' })).toEqual([]);
+    expect(wordsFor('eth1', { address: '10.0.0.11', proxied: '10.0.0.11' })).toEqual([]);
+    expect(wordsFor('*', { address: '10.0.0.11', proxied: '10.0.0.11' })).toEqual([]);
+  });
 });
 
 test('a container that holds the port itself hands it over, and the plan says that there is a gap', () => {
