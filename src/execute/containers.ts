@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Action } from '../core/action.ts';
 import type { ContainerSpec } from '../core/container.ts';
 import { amend, CuError } from '../core/error.ts';
+import type { OnProgress } from '../core/event.ts';
 import { otherSlot } from '../core/proxy.ts';
 import { LABELS } from '../core/state.ts';
 import { inspectContainer } from '../observe/observe.ts';
@@ -29,7 +30,7 @@ export interface ContainerStep {
   readonly imageId: string;
   readonly now: () => number;
   readonly signal: AbortSignal;
-  readonly onProgress: (text: string) => void;
+  readonly onProgress: OnProgress;
   /** Its place behind the proxy of its host, and how the proxy is told. */
   readonly proxy: Switching | undefined;
 }

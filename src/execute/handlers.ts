@@ -73,7 +73,7 @@ async function runStep(
   const output: StepOutput = {
     signal,
     onOutput: (text) => scope.emit({ type: 'step-output', node, text }),
-    onProgress: (text) => scope.emit({ type: 'step-progress', node, text }),
+    onProgress: (text, left) => scope.emit({ type: 'step-progress', node, text, left }),
   };
   const host = hostOf(scope, node.host);
   // A builder that is no host of the plan was not observed, and has no proxy.

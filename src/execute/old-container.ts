@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Action } from '../core/action.ts';
 import { CuError } from '../core/error.ts';
+import type { OnProgress } from '../core/event.ts';
 import { formatSeconds } from '../core/format.ts';
 import { inspectContainer } from '../observe/observe.ts';
 import { DRAINING, REPLACED, UNPROVEN } from '../plan/containers.ts';
@@ -19,7 +20,7 @@ type Drain = Extract<Action, { type: 'drain-container' }>;
 interface DrainStep {
   readonly host: Host;
   readonly signal: AbortSignal;
-  readonly onProgress: (text: string) => void;
+  readonly onProgress: OnProgress;
   readonly proxy: Switching | undefined;
 }
 
@@ -93,17 +94,13 @@ export async function letGo(
 }
 
 /** The runtime's worker writes down what it has in hand: read as a file, because nothing else may be asked while it stops. */
-async function sayWhatIsLeft(
-  host: Host,
-  id: string,
-  signal: AbortSignal,
-  onProgress: (text: string) => void,
-): Promise<void> {
+async function sayWhatIsLeft(host: Host, id: string, signal: AbortSignal, onProgress: OnProgress): Promise<void> {
   let last = '';
   while (!signal.aborted) {
     try {
-      const text = await readBusy(host, id, signal);
-      if (text !== undefined && text !== last) onProgress((last = text));
+      const { tasks, text } = parseBusy(await readBusy(host, id, signal));
+      if (tasks > 0 && text !== last) onProgress(text, tasks);
+      last = text;
       await sleep(ASK_MS, undefined, { signal });
     } catch (error) {
       // It has not written anything yet. All else: nobody can say more, for it ended or it is out of reach.
@@ -113,14 +110,19 @@ async function sayWhatIsLeft(
   }
 }
 
-async function readBusy(host: Host, id: string, signal: AbortSignal): Promise<string | undefined> {
+async function readBusy(host: Host, id: string, signal: AbortSignal): Promise<string> {
   const answer = await host
     .docker()
     .stream({ method: 'GET', path: `/containers/${id}/archive`, query: { path: BUSY_FILE }, signal });
   const [text = ''] = (await readArchive(answer.body)).values();
-  const [running = 0, oldest = 0] = text.trim().split(' ').map(Number);
-  if (!(running > 0)) return undefined;
-  return `${running === 1 ? '1 task' : `${running} tasks`} left, oldest ${formatSeconds(oldest)}`;
+  return text;
+}
+
+/** What a worker that stops has in hand; nothing where the text is cut off, for it may be read while it is written. */
+export function parseBusy(text: string): { readonly tasks: number; readonly text: string } {
+  const [, tasks = '0', seconds = '0'] = /^(\d+) -?(\d+)\n/.exec(text) ?? [];
+  const words = tasks === '1' ? '1 task' : `${tasks} tasks`;
+  return { tasks: Number(tasks), text: `${words} left, oldest ${formatSeconds(Number(seconds))}` };
 }
 
 /** See `cu/worker.py`: how many calls it has in hand, and for how many seconds the oldest. */
