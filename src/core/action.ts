@@ -49,7 +49,6 @@ export type Action =
       readonly type: 'drain-container';
       readonly service: string;
       readonly instance: string;
-      readonly kind: string;
       readonly name: string;
       readonly id: string;
       readonly drainMs: number;

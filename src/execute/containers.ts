@@ -18,6 +18,7 @@ import {
   stopContainer,
   unpauseContainer,
 } from './engine.ts';
+import { finishWork } from './finish-work.ts';
 import { waitHealthy } from './gate.ts';
 import { giveNameBack, moveAside, takeName } from './names.ts';
 import { bringIn, drainOut, withoutRequests } from './proxy/switch.ts';
@@ -97,7 +98,7 @@ export async function replaceContainer(
       if (old.observed.state === 'paused') await unpauseContainer(host, oldId, signal);
       stoppedAt = now();
       isTold = true;
-      await stopContainer(host, oldId, spec.drainMs, signal);
+      await finishWork(step, oldId, spec.drainMs);
     }
     newId = await startUnproven(step, isWatchedFirst({ strategy, isCanary }) ? spec.health.stableMs : briefly(spec));
     // Where the old one still holds the port that the proxy is to have, it goes now: the routes follow at once.
@@ -154,7 +155,7 @@ export async function restartAndProve(step: ContainerStep, id: string): Promise<
   await withoutRequests(proxy, spec.drainMs, async () => {
     step.onProgress('stopping');
     try {
-      await stopContainer(host, id, spec.drainMs, signal);
+      await finishWork(step, id, spec.drainMs);
     } catch (error) {
       // Interrupted between stop and start: it must not stay down.
       await startAgain(host, { id, startedAt: found?.observed.startedAt });

@@ -11,8 +11,9 @@ import {
   updateContainer,
 } from './containers.ts';
 import type { ContainerStep } from './containers.ts';
-import { removeContainer, stopContainer } from './engine.ts';
+import { removeContainer } from './engine.ts';
 import type { RunStep } from './execute.ts';
+import { finishWork } from './finish-work.ts';
 import type { ProxyPlace } from '../core/proxy.ts';
 import { waitStable } from './gate.ts';
 import type { Passed } from './gate.ts';
@@ -173,7 +174,7 @@ async function runStep(
       return undefined;
     case 'stop-container':
       await withoutRequests(action.place === undefined ? undefined : switching(action.place), action.drainMs, () =>
-        stopContainer(host, action.id, action.drainMs, signal),
+        finishWork({ ...output, host }, action.id, action.drainMs),
       );
       return undefined;
     case 'ensure-proxy':
@@ -195,7 +196,7 @@ async function runStep(
       return undefined;
     case 'remove-container':
       if (action.place !== undefined) await drainOut(switching(action.place), action.drainMs);
-      await stopContainer(host, action.id, action.drainMs, signal);
+      await finishWork({ ...output, host }, action.id, action.drainMs);
       await removeContainer(host, action.id, signal);
       return undefined;
     case 'remove-image':

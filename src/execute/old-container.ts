@@ -1,15 +1,13 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Action } from '../core/action.ts';
 import { CuError } from '../core/error.ts';
 import type { OnProgress } from '../core/event.ts';
-import { formatSeconds } from '../core/format.ts';
 import { inspectContainer } from '../observe/observe.ts';
 import { DRAINING, REPLACED, UNPROVEN } from '../plan/containers.ts';
 import { slotOf } from '../plan/proxy/routes.ts';
-import { readArchive } from '../transport/archive.ts';
 import type { Host } from '../transport/host.ts';
 import type { ContainerStep } from './containers.ts';
 import { removeContainer, renameContainer, startContainer, stopContainer, unpauseContainer } from './engine.ts';
+import { finishWork } from './finish-work.ts';
 import { waitHealthy } from './gate.ts';
 import { moveAside, takeName } from './names.ts';
 import { drainOut, switchTo } from './proxy/switch.ts';
@@ -27,9 +25,6 @@ interface DrainStep {
 /** Long enough for the engine to have taken the order to stop. */
 const TELL_MS = 2000;
 
-/** How often a worker that finishes its work is asked how much is left. */
-const ASK_MS = 1000;
-
 /** How long one that was put back has to stay up before its successor goes. */
 const BACK_MS = 1000;
 
@@ -42,17 +37,12 @@ export async function drainContainer(step: DrainStep, drain: Drain): Promise<voi
   if (drain.isDetached) return detach(host, drain);
   onProgress('draining the old one');
   if (step.proxy !== undefined) await drainOut(step.proxy, drain.drainMs);
-  const ended = new AbortController();
-  const asking = drain.kind === 'worker' ? sayWhatIsLeft(host, drain.id, ended.signal, onProgress) : undefined;
   try {
-    await stopContainer(host, drain.id, drain.drainMs, signal);
+    await finishWork(step, drain.id, drain.drainMs);
   } catch (error) {
     if (!(error instanceof CuError) || error.hint !== undefined) throw error;
     const hint = 'the new container runs, the old one still finishes its work: run `cu deploy` again';
     throw new CuError(error.code, error.message, { host: host.name, hint, cause: error });
-  } finally {
-    ended.abort();
-    await asking;
   }
 }
 
@@ -93,41 +83,6 @@ export async function letGo(
   if (isIdle) await detach(host, drain);
 }
 
-/** The runtime's worker writes down what it has in hand: read as a file, because nothing else may be asked while it stops. */
-async function sayWhatIsLeft(host: Host, id: string, signal: AbortSignal, onProgress: OnProgress): Promise<void> {
-  let last = '';
-  while (!signal.aborted) {
-    try {
-      const { tasks, text } = parseBusy(await readBusy(host, id, signal));
-      if (tasks > 0 && text !== last) onProgress(text, tasks);
-      last = text;
-      await sleep(ASK_MS, undefined, { signal });
-    } catch (error) {
-      // It has not written anything yet. All else: nobody can say more, for it ended or it is out of reach.
-      if (!(error instanceof CuError) || error.statusCode !== 404) return;
-      await sleep(ASK_MS, undefined, { signal }).catch(() => undefined);
-    }
-  }
-}
-
-async function readBusy(host: Host, id: string, signal: AbortSignal): Promise<string> {
-  const answer = await host
-    .docker()
-    .stream({ method: 'GET', path: `/containers/${id}/archive`, query: { path: BUSY_FILE }, signal });
-  const [text = ''] = (await readArchive(answer.body)).values();
-  return text;
-}
-
-/** What a worker that stops has in hand; nothing where the text is cut off, for it may be read while it is written. */
-export function parseBusy(text: string): { readonly tasks: number; readonly text: string } {
-  const [, tasks = '0', seconds = '0'] = /^(\d+) -?(\d+)\n/.exec(text) ?? [];
-  const words = tasks === '1' ? '1 task' : `${tasks} tasks`;
-  return { tasks: Number(tasks), text: `${words} left, oldest ${formatSeconds(Number(seconds))}` };
-}
-
-/** See `cu/worker.py`: how many calls it has in hand, and for how many seconds the oldest. */
-const BUSY_FILE = '/tmp/cu-busy';
-
 /** The old one serves again under its name; what had replaced it finishes its work and is removed. */
 export async function restoreContainer(
   step: ContainerStep,
@@ -137,7 +92,7 @@ export async function restoreContainer(
   const failed = await inspectContainer(host, spec.name, signal);
   const failedId = failed?.observed.id;
   const mustMakeRoom = strategy === 'recreate' && failedId !== undefined && failedId !== oldId;
-  if (mustMakeRoom) await stopContainer(host, failedId, spec.drainMs, signal);
+  if (mustMakeRoom) await finishWork(step, failedId, spec.drainMs);
   await comeBack(step, oldId);
   const health = { ...spec.health, type: 'none', stableMs: BACK_MS } as const;
   await waitHealthy(host, oldId, { ...spec, health }, step);
@@ -147,12 +102,13 @@ export async function restoreContainer(
   if (failedId !== undefined && failedId !== oldId) await moveAside(step, failedId, `${spec.name}${UNPROVEN}`);
   await takeName(step, oldId);
   if (failedId === undefined || failedId === oldId) return;
-  await stopContainer(host, failedId, spec.drainMs, signal);
+  await finishWork(step, failedId, spec.drainMs);
   await removeContainer(host, failedId, signal);
 }
 
 /** One that was told to stop takes no more work, so it has to end before it can start anew. */
-async function comeBack({ host, spec, signal, onProgress }: ContainerStep, id: string): Promise<void> {
+async function comeBack(step: ContainerStep, id: string): Promise<void> {
+  const { host, spec, signal, onProgress } = step;
   const found = await inspectContainer(host, id, signal);
   if (found === undefined) {
     throw new CuError('STEP_FAILED', `what ran before as ${spec.name} is gone`, {
@@ -162,7 +118,7 @@ async function comeBack({ host, spec, signal, onProgress }: ContainerStep, id: s
   }
   if (found.observed.state === 'running' && found.observed.name.includes(DRAINING)) {
     onProgress('waiting until the old one has finished its work');
-    await stopContainer(host, id, spec.drainMs, signal);
+    await finishWork(step, id, spec.drainMs);
   }
   await startContainer(host, id, signal);
 }

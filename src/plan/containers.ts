@@ -77,8 +77,8 @@ export function containerNodes(
 
 /** What a `replace-container` that needs no gap leaves running: it gets to finish its work. */
 export function drainNode(instance: InstanceSpec, old: ObservedContainer, isDetached: boolean): PlanNode {
-  const { host, service, instance: name, kind, drainMs, containerName } = instance;
-  const drained = { type: 'drain-container', service, instance: name, kind, drainMs } as const;
+  const { host, service, instance: name, drainMs, containerName } = instance;
+  const drained = { type: 'drain-container', service, instance: name, drainMs } as const;
   return {
     id: `${host}/${containerName}/drain`,
     host,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { parseBusy } from '../../../src/execute/old-container.ts';
+import { parseBusy } from '../../../src/execute/finish-work.ts';
 
 test.each([
   ['3 250\n', 3, '3 tasks left, oldest 4m'],
