@@ -172,11 +172,15 @@ async function runStep(
     case 'update-container':
       await updateContainer(container(action.spec, ''), action.id);
       return undefined;
-    case 'stop-container':
-      await withoutRequests(action.place === undefined ? undefined : switching(action.place), action.drainMs, () =>
+    case 'stop-container': {
+      const place = action.place === undefined ? undefined : switching(action.place);
+      const isForGood = action.isLeftover === true;
+      if (isForGood && place !== undefined) await drainOut(place, action.drainMs);
+      await withoutRequests(isForGood ? undefined : place, action.drainMs, () =>
         finishWork({ ...output, host }, action.id, action.drainMs),
       );
       return undefined;
+    }
     case 'ensure-proxy':
       await ensureProxy(host, {
         ...action,
