@@ -9,6 +9,7 @@ import { prepare } from './prepare.ts';
 import type { Prepared } from './prepare.ts';
 import { readStats } from './stats.ts';
 import { askHealth } from './ask-health.ts';
+import { sortInstance } from './status-leftovers.ts';
 import { askProxyFor } from './status-proxy.ts';
 
 export interface StatusResult {
@@ -34,9 +35,9 @@ export async function status(context: Context, targets: readonly string[]): Prom
   }
   const specs = new Map(bindAll(prepared.input).bound.map(({ host, spec }) => [`${host.name}/${spec.name}`, spec]));
   const rows = await Promise.all([
-    ...prepared.instances.map((instance) => {
+    ...prepared.instances.flatMap((instance) => {
       const key = `${instance.host}/${instance.containerName}`;
-      return rowOf(context, prepared, instance, { drift: drift.get(key) ?? [], spec: specs.get(key) });
+      return rowsOf(context, prepared, instance, { drift: drift.get(key) ?? [], spec: specs.get(key) });
     }),
     ...orphans(prepared).map(({ host, container }) =>
       rowFor(context, prepared, { host, container }, { drift: ['not in the config'], spec: undefined }),
@@ -52,34 +53,48 @@ interface Known {
   readonly spec: ContainerSpec | undefined;
 }
 
-async function rowOf(
+/** One for the instance, and one for each container that is there besides. */
+function rowsOf(
   context: Context,
   prepared: Prepared,
   instance: Prepared['instances'][number],
   known: Known,
-): Promise<StatusRow> {
+): readonly Promise<StatusRow>[] {
   const host = prepared.observed.find((each) => each.name === instance.host);
-  const container = host?.containers
-    .filter((each) => isInstance(each, prepared, instance.service, instance.instance))
-    .toSorted((a, b) => Number(b.name === instance.containerName) - Number(a.name === instance.containerName))[0];
-  if (host === undefined || container === undefined) {
-    return {
-      host: instance.host,
-      service: instance.service,
-      instance: instance.instance,
-      version: undefined,
-      state: host === undefined ? 'unreachable' : 'missing',
-      health: 'none',
-      uptimeMs: undefined,
-      cpuPercent: undefined,
-      memoryBytes: undefined,
-      memoryLimitBytes: undefined,
-      ports: [],
-      proxy: undefined,
-      drift: host === undefined ? [] : known.drift,
-    };
-  }
-  return rowFor(context, prepared, { host, container }, known);
+  if (host === undefined) return [Promise.resolve(emptyRow(instance, 'unreachable', []))];
+  const own = host.containers.filter((each) => isInstance(each, prepared, instance.service, instance.instance));
+  const { keeper, leftovers } = sortInstance(instance, own);
+  return [
+    keeper === undefined
+      ? Promise.resolve(emptyRow(instance, 'missing', known.drift))
+      : rowFor(context, prepared, { host, container: keeper }, known),
+    ...leftovers.map(async ({ container, instance: name, why }) => ({
+      ...(await rowFor(context, prepared, { host, container }, { drift: [why], spec: undefined })),
+      instance: name,
+    })),
+  ];
+}
+
+function emptyRow(
+  { host, service, instance }: Pick<StatusRow, 'host' | 'service' | 'instance'>,
+  state: 'missing' | 'unreachable',
+  drift: readonly string[],
+): StatusRow {
+  return {
+    host,
+    service,
+    instance,
+    version: undefined,
+    state,
+    health: 'none',
+    uptimeMs: undefined,
+    cpuPercent: undefined,
+    memoryBytes: undefined,
+    memoryLimitBytes: undefined,
+    ports: [],
+    proxy: undefined,
+    drift,
+  };
 }
 
 async function rowFor(
