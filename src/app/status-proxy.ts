@@ -4,13 +4,33 @@ import { LABELS } from '../core/state.ts';
 import type { ObservedContainer, ObservedHost } from '../core/state.ts';
 import { proxyRows } from '../execute/proxy/socket.ts';
 import type { ProxyRow } from '../execute/proxy/socket.ts';
-import { partOf, routesOf, slotOf } from '../plan/proxy/routes.ts';
+import { isOfInstance } from '../plan/containers.ts';
+import type { PlanInput } from '../plan/input.ts';
+import { isOurs } from '../plan/orphans.ts';
+import { isProxied, partOf, routesOf, slotOf } from '../plan/proxy/routes.ts';
 import type { Host } from '../transport/host.ts';
 import type { Context } from './context.ts';
 
 interface SeenByProxy {
   readonly text: string;
   readonly ports: readonly string[];
+}
+
+/** Whether an instance that is asked about stands behind the proxy of a host, or is to; of a whole also what is to go. */
+export function isBehindProxy(
+  host: ObservedHost,
+  { desired, instances, isWhole }: Pick<PlanInput, 'desired' | 'instances' | 'isWhole'>,
+): boolean {
+  const here = instances.filter((instance) => instance.host === host.name);
+  return (
+    here.some(isProxied) ||
+    host.containers.some(
+      (container) =>
+        slotOf(container) !== undefined &&
+        isOurs(container, { desired }) &&
+        (isWhole || here.some((instance) => isOfInstance(container, instance))),
+    )
+  );
 }
 
 /** What the proxy of a host says of a container that stands behind it; undefined of all others. */

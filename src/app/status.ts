@@ -1,15 +1,19 @@
-import { LABELS } from '../core/state.ts';
 import type { CuError } from '../core/error.ts';
-import type { ObservedContainer, ObservedHost } from '../core/state.ts';
-import type { ContainerSpec } from '../core/container.ts';
+import { PROXY_NAME } from '../core/proxy.ts';
+import type { InstanceSpec, ObservedContainer, ObservedHost } from '../core/state.ts';
+import { inspectContainer } from '../observe/observe.ts';
+import { isOfInstance } from '../plan/containers.ts';
+import { isOurs } from '../plan/orphans.ts';
 import { bindAll, plan } from '../plan/plan.ts';
 import type { StatusRow } from '../render/status-text.ts';
 import type { Context } from './context.ts';
 import { prepare } from './prepare.ts';
 import type { Prepared } from './prepare.ts';
-import { readStats } from './stats.ts';
-import { askHealth } from './ask-health.ts';
-import { askProxyFor } from './status-proxy.ts';
+import { driftOf } from './status-drift.ts';
+import { sortInstance } from './status-leftovers.ts';
+import { isBehindProxy } from './status-proxy.ts';
+import { emptyRow, rowFor } from './status-row.ts';
+import type { Known } from './status-row.ts';
 
 export interface StatusResult {
   readonly rows: readonly StatusRow[];
@@ -26,106 +30,60 @@ export async function status(context: Context, targets: readonly string[]): Prom
     isStatus: true,
   });
   const { plan: wanted, problems } = plan(prepared.input);
-  const drift = new Map<string, string[]>();
-  for (const node of wanted.nodes) {
-    if (!('spec' in node.action)) continue;
-    const key = `${node.host}/${node.action.spec.name}`;
-    drift.set(key, [...(drift.get(key) ?? []), node.cause]);
-  }
+  const drift = driftOf(wanted.nodes, prepared.instances);
   const specs = new Map(bindAll(prepared.input).bound.map(({ host, spec }) => [`${host.name}/${spec.name}`, spec]));
   const rows = await Promise.all([
-    ...prepared.instances.map((instance) => {
+    ...prepared.instances.flatMap((instance) => {
       const key = `${instance.host}/${instance.containerName}`;
-      return rowOf(context, prepared, instance, { drift: drift.get(key) ?? [], spec: specs.get(key) });
+      return rowsOf(context, prepared, instance, { drift: drift.get(key) ?? [], spec: specs.get(key) });
     }),
     ...orphans(prepared).map(({ host, container }) =>
       rowFor(context, prepared, { host, container }, { drift: ['not in the config'], spec: undefined }),
     ),
+    ...prepared.observed
+      .filter((host) => isBehindProxy(host, prepared.input))
+      .map((host) => proxyRow(context, prepared, host, drift.get(`${host.name}/${PROXY_NAME}`) ?? [])),
   ]);
   for (const problem of problems) context.emit({ type: 'warning', host: problem.host, text: problem.message });
   return { rows, unreachable: prepared.unreachable };
 }
 
-/** What the config and the plan say about an instance; an orphan has no spec. */
-interface Known {
-  readonly drift: readonly string[];
-  readonly spec: ContainerSpec | undefined;
-}
-
-async function rowOf(
+/** One for the instance, and one for each container that is there besides. */
+function rowsOf(
   context: Context,
   prepared: Prepared,
-  instance: Prepared['instances'][number],
+  instance: InstanceSpec,
   known: Known,
-): Promise<StatusRow> {
+): readonly Promise<StatusRow>[] {
   const host = prepared.observed.find((each) => each.name === instance.host);
-  const container = host?.containers
-    .filter((each) => isInstance(each, prepared, instance.service, instance.instance))
-    .toSorted((a, b) => Number(b.name === instance.containerName) - Number(a.name === instance.containerName))[0];
-  if (host === undefined || container === undefined) {
-    return {
-      host: instance.host,
-      service: instance.service,
-      instance: instance.instance,
-      version: undefined,
-      state: host === undefined ? 'unreachable' : 'missing',
-      health: 'none',
-      uptimeMs: undefined,
-      cpuPercent: undefined,
-      memoryBytes: undefined,
-      memoryLimitBytes: undefined,
-      ports: [],
-      proxy: undefined,
-      drift: host === undefined ? [] : known.drift,
-    };
-  }
-  return rowFor(context, prepared, { host, container }, known);
+  if (host === undefined) return [Promise.resolve(emptyRow(instance, 'unreachable', []))];
+  const own = host.containers.filter((each) => isOurs(each, prepared) && isOfInstance(each, instance));
+  const { keeper, leftovers } = sortInstance(instance, own);
+  return [
+    keeper === undefined
+      ? Promise.resolve(emptyRow(instance, 'missing', known.drift))
+      : rowFor(context, prepared, { host, container: keeper }, known),
+    ...leftovers.map(async ({ container, instance: name, why }) => ({
+      ...(await rowFor(context, prepared, { host, container }, { drift: [why], spec: undefined })),
+      instance: name,
+    })),
+  ];
 }
 
-async function rowFor(
+/** Of the proxy of a host, which is nobody's instance: a look at the host does not inspect it. */
+async function proxyRow(
   context: Context,
   prepared: Prepared,
-  { host, container }: { readonly host: ObservedHost; readonly container: ObservedContainer },
-  { drift, spec }: Known,
+  host: ObservedHost,
+  drift: readonly string[],
 ): Promise<StatusRow> {
+  const names = { host: host.name, service: 'proxy', instance: PROXY_NAME };
+  const listed = host.containers.find(({ name }) => name === PROXY_NAME);
+  if (listed === undefined) return emptyRow(names, 'missing', drift);
   const at = prepared.session.hosts.get(host.name);
-  const isRunning = container.state === 'running';
-  const [usage, health, seen] =
-    at === undefined || !isRunning
-      ? [undefined, container.health, undefined]
-      : await Promise.all([
-          readStats(context, at, container.id),
-          askHealth(context, at, { container, spec }),
-          askProxyFor(context, at, { host, container }),
-        ]);
-  return {
-    host: host.name,
-    service: container.labels[LABELS.service] ?? '',
-    instance: container.labels[LABELS.instance] ?? '',
-    version: container.labels[LABELS.version] ?? imageName(host, container),
-    state: container.state,
-    health,
-    uptimeMs:
-      isRunning && container.startedAt !== undefined
-        ? Math.max(0, context.now() + host.facts.clockOffsetMs - container.startedAt)
-        : undefined,
-    cpuPercent: usage?.cpuPercent,
-    memoryBytes: usage?.memoryBytes,
-    memoryLimitBytes:
-      container.limits === undefined || container.limits.memoryBytes === 0 ? undefined : container.limits.memoryBytes,
-    ports: seen?.ports ?? [
-      ...new Set(
-        container.ports.filter((port) => !port.address.includes(':')).map((port) => `${port.address}:${port.port}`),
-      ),
-    ],
-    proxy: seen?.text,
-    drift,
-  };
-}
-
-/** Containers are made by id; people know an image by its name. */
-function imageName(host: ObservedHost, container: ObservedContainer): string {
-  return host.images.find((image) => image.id === container.imageId)?.tags[0] ?? container.imageName;
+  const found = at === undefined ? undefined : await inspectContainer(at, listed.id, context.signal);
+  const container = { ...listed, ...found?.observed };
+  return { ...(await rowFor(context, prepared, { host, container }, { drift, spec: undefined })), ...names };
 }
 
 function orphans({
@@ -138,29 +96,9 @@ function orphans({
     host.containers
       .filter(
         (container) =>
-          container.labels[LABELS.project] === desired.project &&
-          container.labels[LABELS.environment] === desired.environment &&
-          container.labels[LABELS.service] !== undefined &&
-          !desired.instances.some(
-            (instance) =>
-              instance.host === host.name && isInstance(container, { desired }, instance.service, instance.instance),
-          ),
+          isOurs(container, { desired }) &&
+          !desired.instances.some((instance) => instance.host === host.name && isOfInstance(container, instance)),
       )
       .map((container) => ({ host, container })),
-  );
-}
-
-function isInstance(
-  container: ObservedContainer,
-  { desired }: Pick<Prepared, 'desired'>,
-  service: string,
-  instance: string,
-): boolean {
-  const { labels } = container;
-  return (
-    labels[LABELS.project] === desired.project &&
-    labels[LABELS.environment] === desired.environment &&
-    labels[LABELS.service] === service &&
-    labels[LABELS.instance] === instance
   );
 }

@@ -49,7 +49,6 @@ export type Action =
       readonly type: 'drain-container';
       readonly service: string;
       readonly instance: string;
-      readonly kind: string;
       readonly name: string;
       readonly id: string;
       readonly drainMs: number;
@@ -78,6 +77,8 @@ export type Action =
       readonly drainMs: number;
       /** Where requests still reach it. */
       readonly place?: ProxyPlace | undefined;
+      /** Nothing starts it again, so its place gets no requests until something new is there. */
+      readonly isLeftover?: boolean;
     }
   | {
       readonly type: 'update-container';

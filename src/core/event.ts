@@ -8,7 +8,13 @@ export type CuEvent =
   | { readonly type: 'phase'; readonly text: string }
   | { readonly type: 'plan-ready'; readonly plan: Plan }
   | { readonly type: 'step-started'; readonly node: PlanNode }
-  | { readonly type: 'step-progress'; readonly node: PlanNode; readonly text: string }
+  | {
+      readonly type: 'step-progress';
+      readonly node: PlanNode;
+      readonly text: string;
+      /** Of a step that waits for work to end: how many tasks or requests are left. */
+      readonly left?: number | undefined;
+    }
   | { readonly type: 'step-output'; readonly node: PlanNode; readonly text: string }
   | { readonly type: 'step-done'; readonly node: PlanNode; readonly ms: number; readonly note: string | undefined }
   | { readonly type: 'step-failed'; readonly node: PlanNode; readonly ms: number; readonly error: CuError }
@@ -40,3 +46,6 @@ export type CuEvent =
   | { readonly type: 'debug'; readonly host: string | undefined; readonly text: string };
 
 export type Emit = (event: CuEvent) => void;
+
+/** What a step says while it is under way, and how much work is left where it waits for the end of some. */
+export type OnProgress = (text: string, left?: number) => void;

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Action } from '../core/action.ts';
 import type { ContainerSpec } from '../core/container.ts';
 import { amend, CuError } from '../core/error.ts';
+import type { OnProgress } from '../core/event.ts';
 import { otherSlot } from '../core/proxy.ts';
 import { LABELS } from '../core/state.ts';
 import { inspectContainer } from '../observe/observe.ts';
@@ -18,6 +19,7 @@ import {
   stopContainer,
   unpauseContainer,
 } from './engine.ts';
+import { finishWork } from './finish-work.ts';
 import { waitHealthy } from './gate.ts';
 import { giveNameBack, moveAside, takeName } from './names.ts';
 import { bringIn, drainOut, withoutRequests } from './proxy/switch.ts';
@@ -32,7 +34,7 @@ export interface ContainerStep {
   readonly signal: AbortSignal;
   /** Aborts a few seconds after an interrupt: what is put back has to be by then. */
   readonly grace: AbortSignal;
-  readonly onProgress: (text: string) => void;
+  readonly onProgress: OnProgress;
   /** Its place behind the proxy of its host, and how the proxy is told. */
   readonly proxy: Switching | undefined;
 }
@@ -100,7 +102,7 @@ export async function replaceContainer(
       if (old.observed.state === 'paused') await unpauseContainer(host, oldId, signal);
       stoppedAt = now();
       isTold = true;
-      await stopContainer(host, oldId, spec.drainMs, signal);
+      await finishWork(step, oldId, spec.drainMs);
     }
     const stableMs = isWatchedFirst({ strategy, isCanary }) ? spec.health.stableMs : briefly(spec);
     newId = await startUnproven(step, stableMs, () => (servesAt = now()));
@@ -158,7 +160,7 @@ export async function restartAndProve(step: ContainerStep, id: string): Promise<
   await withoutRequests(proxy, spec.drainMs, async () => {
     step.onProgress('stopping');
     try {
-      await stopContainer(host, id, spec.drainMs, signal);
+      await finishWork(step, id, spec.drainMs);
     } catch (error) {
       // Interrupted between stop and start: it must not stay down.
       await startAgain(step, { id, startedAt: found?.observed.startedAt });

@@ -11,8 +11,9 @@ import {
   updateContainer,
 } from './containers.ts';
 import type { ContainerStep } from './containers.ts';
-import { removeContainer, stopContainer } from './engine.ts';
+import { removeContainer } from './engine.ts';
 import type { RunStep } from './execute.ts';
+import { finishWork } from './finish-work.ts';
 import type { ProxyPlace } from '../core/proxy.ts';
 import { waitStable } from './gate.ts';
 import type { Passed } from './gate.ts';
@@ -73,7 +74,7 @@ async function runStep(
   const output: StepOutput = {
     signal,
     onOutput: (text) => scope.emit({ type: 'step-output', node, text }),
-    onProgress: (text) => scope.emit({ type: 'step-progress', node, text }),
+    onProgress: (text, left) => scope.emit({ type: 'step-progress', node, text, left }),
   };
   const host = hostOf(scope, node.host);
   // A builder that is no host of the plan was not observed, and has no proxy.
@@ -177,11 +178,15 @@ async function runStep(
     case 'update-container':
       await updateContainer(container(action.spec, ''), action.id);
       return undefined;
-    case 'stop-container':
-      await withoutRequests(action.place === undefined ? undefined : switching(action.place), action.drainMs, () =>
-        stopContainer(host, action.id, action.drainMs, signal),
+    case 'stop-container': {
+      const place = action.place === undefined ? undefined : switching(action.place);
+      const isForGood = action.isLeftover === true;
+      if (isForGood && place !== undefined) await drainOut(place, action.drainMs);
+      await withoutRequests(isForGood ? undefined : place, action.drainMs, () =>
+        finishWork({ ...output, host }, action.id, action.drainMs),
       );
       return undefined;
+    }
     case 'ensure-proxy':
       await ensureProxy(host, {
         ...action,
@@ -201,7 +206,7 @@ async function runStep(
       return undefined;
     case 'remove-container':
       if (action.place !== undefined) await drainOut(switching(action.place), action.drainMs);
-      await stopContainer(host, action.id, action.drainMs, signal);
+      await finishWork({ ...output, host }, action.id, action.drainMs);
       await removeContainer(host, action.id, signal);
       return undefined;
     case 'remove-image':

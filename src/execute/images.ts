@@ -1,6 +1,7 @@
 import pLimit from 'p-limit';
 import type { PlanNode } from '../core/action.ts';
 import { CuError } from '../core/error.ts';
+import type { OnProgress } from '../core/event.ts';
 import { formatBytes } from '../core/format.ts';
 import { imageOnHost } from '../plan/images.ts';
 import type { WantedImage } from '../plan/input.ts';
@@ -15,7 +16,7 @@ const UPLINKS = 4;
 export interface StepOutput {
   readonly signal: AbortSignal;
   readonly onOutput: (text: string) => void;
-  readonly onProgress: (text: string) => void;
+  readonly onProgress: OnProgress;
 }
 
 /** The image steps of one run; what they open (blob cache, receiver) is opened once and closed with them. */

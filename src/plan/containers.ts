@@ -15,6 +15,10 @@ export const REPLACED = '-old';
 /** What a container is called, before its short id, that was told to finish its work and is waited for by nobody. */
 export const DRAINING = '-draining-';
 
+/** Why something is there that the config does not ask for. */
+export const LEFT = 'left by an interrupted run';
+export const FINISHED = 'has finished its work';
+
 /** Steps for one instance, in order, with nothing in `after` but each other. */
 export function containerNodes(
   instance: InstanceSpec,
@@ -22,11 +26,7 @@ export function containerNodes(
   candidates: readonly ObservedContainer[],
   scope: CompareScope & ContainerScope,
 ): readonly PlanNode[] {
-  const draining = candidates.filter((candidate) => candidate.name.startsWith(`${spec.name}${DRAINING}`));
-  const { keeper, leftovers } = sortOut(
-    spec.name,
-    candidates.filter((candidate) => !draining.includes(candidate)),
-  );
+  const { keeper, leftovers, draining } = sortAll(spec.name, candidates);
   const node = (verb: string, name: string, action: Action, cause: string): PlanNode => ({
     id: `${instance.host}/${name}/${verb}`,
     host: instance.host,
@@ -41,9 +41,9 @@ export function containerNodes(
   };
   const cleanup = [
     ...switchNodes(instance, keeper, scope).map(({ action, cause }) => node('switch', spec.name, action, cause)),
-    ...leftovers.map((leftover) => remove(leftover, 'left by an interrupted run')),
+    ...leftovers.map((leftover) => remove(leftover, LEFT)),
     // One that still works was told to stop when its work is done: the next command after that takes it away.
-    ...draining.filter((each) => each.state !== 'running').map((each) => remove(each, 'has finished its work')),
+    ...draining.filter((each) => each.state !== 'running').map((each) => remove(each, FINISHED)),
   ];
   if (keeper === undefined)
     return [...cleanup, node('create', spec.name, { type: 'create-container', spec }, 'not found')];
@@ -77,8 +77,8 @@ export function containerNodes(
 
 /** What a `replace-container` that needs no gap leaves running: it gets to finish its work. */
 export function drainNode(instance: InstanceSpec, old: ObservedContainer, isDetached: boolean): PlanNode {
-  const { host, service, instance: name, kind, drainMs, containerName } = instance;
-  const drained = { type: 'drain-container', service, instance: name, kind, drainMs } as const;
+  const { host, service, instance: name, drainMs, containerName } = instance;
+  const drained = { type: 'drain-container', service, instance: name, drainMs } as const;
   return {
     id: `${host}/${containerName}/drain`,
     host,
@@ -118,6 +118,27 @@ export function sortOut(
   return { keeper, leftovers: candidates.filter((candidate) => candidate !== keeper) };
 }
 
+interface Sorted extends ReturnType<typeof sortOut> {
+  /** Told to finish their work, and waited for by nobody. */
+  readonly draining: readonly ObservedContainer[];
+}
+
+/** The same for all that is there of an instance, whether it still works or not. */
+export function sortAll(name: string, candidates: readonly ObservedContainer[]): Sorted {
+  const draining = candidates.filter((candidate) => isDraining(name, candidate));
+  return {
+    ...sortOut(
+      name,
+      candidates.filter((candidate) => !draining.includes(candidate)),
+    ),
+    draining,
+  };
+}
+
+export function isDraining(name: string, container: Pick<ObservedContainer, 'name'>): boolean {
+  return container.name.startsWith(`${name}${DRAINING}`);
+}
+
 export interface ContainerScope {
   readonly roomBytes: number;
   readonly isDetached: boolean;
@@ -139,7 +160,7 @@ function switchNodes(
   const isElsewhere = routesOf(part, instance).some(({ server }) => server.live !== place.slot);
   const { dockerGid: socketGid } = host.facts;
   const action = { type: 'switch-proxy', place, drainMs: instance.drainMs, socketGid } as const;
-  return isElsewhere ? [{ action, cause: 'left by an interrupted run' }] : [];
+  return isElsewhere ? [{ action, cause: LEFT }] : [];
 }
 
 interface Room {

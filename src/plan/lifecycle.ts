@@ -2,7 +2,7 @@ import type { Plan, PlanNode } from '../core/action.ts';
 import { CuError } from '../core/error.ts';
 import { LABELS } from '../core/state.ts';
 import type { ObservedContainer } from '../core/state.ts';
-import { drainNode, placeOf, strategyOf } from './containers.ts';
+import { drainNode, LEFT, placeOf, sortAll, strategyOf } from './containers.ts';
 import type { Bound, PlanInput } from './input.ts';
 import { bindAll, candidatesOf, isStateLost, roomOn } from './plan.ts';
 import { slotOf } from './proxy/routes.ts';
@@ -20,11 +20,16 @@ export function planLifecycle(
   const { bound, problems } = bindAll(input);
   const missing: CuError[] = [];
   const steps = bound.map((each) => {
-    const container = candidatesOf(each, input).find((candidate) => candidate.name === each.spec.name);
-    if (container === undefined && verb !== 'stop') missing.push(notDeployed(each));
-    if (container === undefined) return { instance: each.instance, nodes: [] };
+    const { instance } = each;
+    const candidates = candidatesOf(each, input);
+    if (verb === 'stop') return { instance, nodes: stopNodes(each, candidates) };
+    const container = candidates.find((candidate) => candidate.name === each.spec.name);
+    if (container === undefined) {
+      missing.push(notDeployed(each));
+      return { instance, nodes: [] };
+    }
     const renewed = verb === 'restart' ? renewNodes(each, container, { input, bound }) : undefined;
-    return { instance: each.instance, nodes: renewed ?? nodesFor(verb, each, container) };
+    return { instance, nodes: renewed ?? nodesFor(verb, each, container) };
   });
   const ordered = orderRollout(steps, []);
   const verify = verifyNodes(ordered, []);
@@ -58,34 +63,47 @@ function renewNodes(
   return [{ ...at, action, cause: 'asked to' }, drainNode(instance, container, false)];
 }
 
-function nodesFor(verb: LifecycleVerb, { instance, spec }: Bound, container: ObservedContainer): readonly PlanNode[] {
-  const { id } = container;
-  const isRunning = container.state === 'running' || container.state === 'restarting';
+/** Of an instance everything stops that runs: what stands for it, and what an interrupted run or `--detach` has left. */
+function stopNodes({ instance, spec }: Bound, candidates: readonly ObservedContainer[]): readonly PlanNode[] {
+  const { keeper, leftovers, draining } = sortAll(spec.name, candidates);
+  const stop = (container: ObservedContainer, cause: string, isLeftover: boolean): PlanNode => {
+    const { name, id } = container;
+    const place = placeOf(instance, slotOf(container));
+    return {
+      id: `${instance.host}/${name}/stop`,
+      host: instance.host,
+      action: { type: 'stop-container', name, id, drainMs: instance.drainMs, place, isLeftover },
+      cause,
+      after: [],
+    };
+  };
+  // In the order of a start, so that what takes new work is the first to stop.
+  return [
+    ...draining.filter(isUp).map((each) => stop(each, 'still finishes its work', true)),
+    ...leftovers.filter(isUp).map((each) => stop(each, LEFT, true)),
+    ...(keeper !== undefined && isUp(keeper) ? [stop(keeper, 'asked to', false)] : []),
+  ];
+}
+
+function isUp({ state }: ObservedContainer): boolean {
+  return state === 'running' || state === 'restarting' || state === 'paused';
+}
+
+function nodesFor(
+  verb: Exclude<LifecycleVerb, 'stop'>,
+  { instance, spec }: Bound,
+  container: ObservedContainer,
+): readonly PlanNode[] {
+  const { id, state } = container;
   const at = { host: instance.host, after: [] };
   switch (verb) {
     case 'start':
-      if (isRunning) return [];
+      if (state === 'running' || state === 'restarting') return [];
       return [
         {
           ...at,
           id: `${instance.host}/${spec.name}/start`,
           action: { type: 'start-container', spec, id },
-          cause: 'asked to',
-        },
-      ];
-    case 'stop':
-      if (!isRunning && container.state !== 'paused') return [];
-      return [
-        {
-          ...at,
-          id: `${instance.host}/${spec.name}/stop`,
-          action: {
-            type: 'stop-container',
-            name: spec.name,
-            id,
-            drainMs: instance.drainMs,
-            place: placeOf(instance, slotOf(container)),
-          },
           cause: 'asked to',
         },
       ];

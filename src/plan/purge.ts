@@ -1,7 +1,7 @@
 import type { PlanNode } from '../core/action.ts';
 import { LABELS } from '../core/state.ts';
-import type { Desired, ObservedContainer, ObservedHost, ObservedImage } from '../core/state.ts';
-import { REPLACED, UNPROVEN } from './containers.ts';
+import type { Desired, InstanceSpec, ObservedContainer, ObservedHost, ObservedImage } from '../core/state.ts';
+import { FINISHED, isDraining, isOfInstance, LEFT, REPLACED, UNPROVEN } from './containers.ts';
 
 export interface PurgeCandidate {
   readonly node: PlanNode;
@@ -13,26 +13,22 @@ export interface PurgeCandidate {
 /** Containers of this environment that an interrupted run left and that do not run. */
 export function purgeContainers(desired: Desired, host: ObservedHost): readonly PurgeCandidate[] {
   return host.containers
-    .filter(
-      (container) =>
-        isOwn(container, desired) &&
-        !['running', 'paused', 'restarting'].includes(container.state) &&
-        (container.name.endsWith(UNPROVEN) || container.name.endsWith(REPLACED) || !isWanted(container, desired, host)),
-    )
-    .map((container) => ({
-      what: 'container',
-      name: container.name,
-      bytes: undefined,
-      node: {
-        id: `${host.name}/${container.name}/remove`,
-        host: host.name,
-        action: { type: 'remove-container', name: container.name, id: container.id, drainMs: 0 },
-        cause: isWanted(container, desired, host)
-          ? 'left by an interrupted run'
-          : 'no longer in the config, does not run',
-        after: [],
-      },
-    }));
+    .filter((container) => isOwn(container, desired) && !['running', 'paused', 'restarting'].includes(container.state))
+    .flatMap((container) => {
+      const { name, id } = container;
+      const cause = whyNotNeeded(container, instanceOf(container, desired, host));
+      if (cause === undefined) return [];
+      const action = { type: 'remove-container', name, id, drainMs: 0 } as const;
+      const node = { id: `${host.name}/${name}/remove`, host: host.name, action, cause, after: [] };
+      return [{ what: 'container', name, bytes: undefined, node }];
+    });
+}
+
+function whyNotNeeded({ name }: ObservedContainer, instance: InstanceSpec | undefined): string | undefined {
+  if (instance === undefined) return 'no longer in the config, does not run';
+  const { containerName } = instance;
+  if (isDraining(containerName, { name })) return FINISHED;
+  return [`${containerName}${UNPROVEN}`, `${containerName}${REPLACED}`].includes(name) ? LEFT : undefined;
 }
 
 /**
@@ -87,11 +83,10 @@ function isOwn(container: ObservedContainer, desired: Desired): boolean {
   );
 }
 
-function isWanted(container: ObservedContainer, desired: Desired, host: ObservedHost): boolean {
-  return desired.instances.some(
-    (instance) =>
-      instance.host === host.name &&
-      instance.service === container.labels[LABELS.service] &&
-      instance.instance === container.labels[LABELS.instance],
-  );
+function instanceOf(
+  container: ObservedContainer,
+  { instances }: Desired,
+  host: ObservedHost,
+): InstanceSpec | undefined {
+  return instances.find((instance) => instance.host === host.name && isOfInstance(container, instance));
 }

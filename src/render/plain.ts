@@ -1,13 +1,14 @@
 import type { ActionType, PlanNode } from '../core/action.ts';
 import { describeAction } from '../core/describe.ts';
 import { cleanLine } from './clean.ts';
+import { createDrainNews } from './drain-news.ts';
 import { duration } from './duration.ts';
 import { createEventLines } from './event-lines.ts';
 import { createJobNews } from './job-news.ts';
 import { createLiveCalls } from './live-calls.ts';
 import { callText, jobChanged } from './job-text.ts';
 import type { Renderer } from './renderer.ts';
-import { stepPrefix, stepStarted } from './step-text.ts';
+import { stepPrefix, stepStarted, stepWaits } from './step-text.ts';
 import type { Theme } from './theme.ts';
 
 export interface PlainOptions {
@@ -33,6 +34,7 @@ export function createPlainRenderer({ write, theme, verbose, now, heartbeatMs = 
   const running = new Map<string, { readonly node: PlanNode; readonly startedAt: number }>();
   const calls = createLiveCalls(now);
   const isNews = createJobNews(now);
+  const isDrainNews = createDrainNews(now);
   let lastLineAt = now();
   const line = (text: string): void => {
     lastLineAt = now();
@@ -56,6 +58,8 @@ export function createPlainRenderer({ write, theme, verbose, now, heartbeatMs = 
         if (verbose || LONG.includes(event.node.action.type)) line(stepStarted(event.node, theme));
       }
       if (event.type === 'step-progress' && verbose) line(`${stepPrefix(event.node, theme)} ${cleanLine(event.text)}`);
+      if (event.type === 'step-progress' && !verbose && isDrainNews(event))
+        line(stepWaits(event.node, event.text, theme));
       if (event.type === 'step-done' || event.type === 'step-failed') running.delete(event.node.id);
       const lines = eventLines(event);
       calls.take(event);

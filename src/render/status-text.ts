@@ -4,7 +4,10 @@ import { duration } from './duration.ts';
 import { table } from './table.ts';
 import type { Theme } from './theme.ts';
 
-/** One instance that runs, or that should; undefined where it is not known. */
+/**
+ * One instance that runs or that should, a container that is there besides, or the proxy of a host (service `proxy`);
+ * undefined where it is not known.
+ */
 export interface StatusRow {
   readonly host: string;
   readonly service: string;

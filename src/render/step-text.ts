@@ -14,6 +14,12 @@ export function stepStarted(node: PlanNode, theme: Theme): string {
   return `${stepPrefix(node, theme)} ${verb} ${object} (${cleanLine(node.cause)})`;
 }
 
+/** What a step waits for, in a line that stays. */
+export function stepWaits(node: PlanNode, text: string, theme: Theme): string {
+  const { verb, object } = describeAction(node.action);
+  return `${stepPrefix(node, theme)} ${verb} ${object}: ${cleanLine(text)}`;
+}
+
 export function stepDone(
   node: PlanNode,
   end: { readonly ms: number; readonly note: string | undefined },

@@ -144,12 +144,25 @@ describe('logs', () => {
   });
 });
 
-test('status --json is one object a line with every instance', async () => {
+test('status --json is one object a line with every instance, and with the proxy before one', async () => {
   const { stdout } = await scenario.cu('status', '--json');
 
   const last: unknown = JSON.parse(stdout.split('\n').at(-1) ?? '');
   expect(last).toMatchObject({ v: 1, type: 'result', command: 'status', exitCode: 0 });
-  expect(last).toHaveProperty('instances.length', 4);
+  expect(last).toHaveProperty('instances.length', 5);
+  expect(last).toHaveProperty('instances.4', {
+    host: 'host1',
+    service: 'proxy',
+    instance: 'cu-proxy',
+    version: expect.stringContaining('haproxy'),
+    state: 'running',
+    health: 'none',
+    uptimeMs: expect.any(Number),
+    cpuPercent: expect.any(Number),
+    memoryBytes: expect.any(Number),
+    ports: [],
+    drift: [],
+  });
 });
 
 test('what cannot be reached is not asked for with a terminal', async () => {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CuError } from '../../core/error.ts';
+import type { OnProgress } from '../../core/event.ts';
 import { backendName, otherSlot, serverName } from '../../core/proxy.ts';
 import type { ProxyPart, ProxyPlace, Slot } from '../../core/proxy.ts';
 import { readParts } from '../../observe/proxy.ts';
@@ -15,7 +16,7 @@ const POLL_MS = 50;
 export interface Switching extends RouteChange {
   readonly owner: Pick<ProxyPart, 'project' | 'environment'>;
   readonly place: ProxyPlace;
-  readonly onProgress: (text: string) => void;
+  readonly onProgress: OnProgress;
 }
 
 /**
@@ -52,7 +53,7 @@ export async function drainOut(at: Switching, drainMs: number): Promise<boolean>
       for (const backend of backends) await setState(host, { backend, ...place }, 'maint', signal);
       return true;
     }
-    if (left !== last) at.onProgress(`${left === 1 ? '1 request' : `${left} requests`} left`);
+    if (left !== last) at.onProgress(`${left === 1 ? '1 request' : `${left} requests`} left`, left);
     last = left;
     await sleep(POLL_MS, undefined, { signal });
   }

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { describe as describePlan } from '../../../src/core/describe.ts';
 import { LABELS } from '../../../src/core/state.ts';
 import type { InstanceSpec, ObservedContainer } from '../../../src/core/state.ts';
@@ -55,3 +55,64 @@ test.each([
 ] as const)('it is restarted in place when %s', (_, found, wanted) => {
   expect(restarted(running(found, wanted))).toEqual(['web-1/shop-dev-web-1/restart  asked to']);
 });
+
+describe('a stop', () => {
+  const labels = {
+    [LABELS.project]: 'shop',
+    [LABELS.environment]: 'dev',
+    [LABELS.service]: 'jobs',
+    [LABELS.instance]: '1',
+  };
+  const found = (name: string, more: Partial<ObservedContainer> = {}): ObservedContainer =>
+    container({ id: name, name: `shop-dev-jobs-1${name}`, labels, ...more });
+  const stopped = (...containers: readonly ObservedContainer[]): readonly string[] =>
+    describePlan(
+      planLifecycle(
+        'stop',
+        planInput({
+          instances: [instance({ service: 'jobs', kind: 'worker' })],
+          hosts: [observedHost({ containers })],
+        }),
+      ).plan,
+    );
+
+  test('stops what runs and nothing that has ended', () => {
+    expect(stopped(found(''), found('-old', { state: 'exited' }))).toEqual(['web-1/shop-dev-jobs-1/stop  asked to']);
+    expect(stopped(found('', { state: 'exited' }))).toEqual([]);
+  });
+
+  test('takes what still runs beside it along, after what takes new work', () => {
+    expect(stopped(found('-old'), found('-draining-0123456789ab'), found(''))).toEqual([
+      'web-1/shop-dev-jobs-1/stop                        asked to',
+      'web-1/shop-dev-jobs-1-old/stop                    left by an interrupted run  after shop-dev-jobs-1/stop',
+      'web-1/shop-dev-jobs-1-draining-0123456789ab/stop  still finishes its work  after shop-dev-jobs-1-old/stop, shop-dev-jobs-1/stop',
+    ]);
+  });
+
+  test('stops what an interrupted run left in the place of it', () => {
+    expect(stopped(found('-old', { state: 'exited' }), found('-new'))).toEqual([
+      'web-1/shop-dev-jobs-1-new/stop  asked to',
+    ]);
+  });
+
+  test('gives no requests back to the place of what nothing starts again', () => {
+    const { plan } = planLifecycle('stop', withOld(running()));
+
+    expect(plan.nodes.map(({ action }) => action)).toMatchObject([
+      { name: 'shop-dev-web-1', place: { slot: 'a' }, isLeftover: false },
+      { name: 'shop-dev-web-1-old', place: { slot: 'b' }, isLeftover: true },
+    ]);
+  });
+});
+
+/** The same with what was replaced still beside it, in the other place behind the proxy. */
+function withOld(input: PlanInput): PlanInput {
+  const hosts = input.hosts.map((host) => ({
+    ...host,
+    containers: host.containers.flatMap((each) => [
+      each,
+      { ...each, id: 'o', name: `${each.name}-old`, labels: { ...each.labels, [LABELS.slot]: 'b' } },
+    ]),
+  }));
+  return { ...input, hosts };
+}

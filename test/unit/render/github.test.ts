@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { CuError, CuErrors } from '../../../src/core/error.ts';
 import { createGithubRenderer, escapeData, githubErrors, githubMasks } from '../../../src/render/github.ts';
+import { createPlainRenderer } from '../../../src/render/plain.ts';
 import { createQuietRenderer } from '../../../src/render/quiet.ts';
 import { plainTheme } from '../../../src/render/theme.ts';
 import { build, plan, replace, start } from './nodes.ts';
@@ -55,4 +56,22 @@ test("at the end come each host's output in a group, the summary table and the o
     '',
   ]);
   expect(outputs).toBe('changed=true');
+});
+
+test('what a drain has left is a plain line there too, and no row of the summary', () => {
+  let written = '';
+  let summary = '';
+  const write = (text: string): void => void (written += text);
+  const renderer = createGithubRenderer({
+    inner: createPlainRenderer({ write, theme: plainTheme, verbose: false, now: () => 0 }),
+    write,
+    appendSummary: (text) => void (summary += text),
+    appendOutput: () => {},
+  });
+
+  renderer.on({ type: 'step-progress', node: replace, text: '3 tasks left, oldest 4m', left: 3 });
+  renderer.close();
+
+  expect(written).toBe('web-2 worker/big | replace shop-dev-worker-big: 3 tasks left, oldest 4m\n');
+  expect(summary).toBe('');
 });

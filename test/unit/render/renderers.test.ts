@@ -63,6 +63,54 @@ test('plain: a failed step shows the last lines that it printed', () => {
   );
 });
 
+test('plain: how much a drain has left is a line at first, and when another count is left, every ten seconds at most', () => {
+  const renderer = createPlainRenderer({ write, theme: plainTheme, verbose: false, now });
+  const said = (text: string, left: number | undefined): string => {
+    written = '';
+    renderer.on({ type: 'step-progress', node: replace, text, left });
+    return written;
+  };
+
+  expect(said('stopping the old one', undefined)).toBe('');
+  expect(said('3 tasks left, oldest 4m', 3)).toBe(
+    'web-2 worker/big | replace shop-dev-worker-big: 3 tasks left, oldest 4m\n',
+  );
+  vi.advanceTimersByTime(9000);
+  expect(said('2 tasks left, oldest 4m', 2)).toBe('');
+  vi.advanceTimersByTime(1000);
+  expect(said('3 tasks left, oldest 5m', 3)).toBe('');
+  expect(said('2 tasks left, oldest 5m', 2)).toContain('2 tasks left, oldest 5m');
+  renderer.close();
+});
+
+test('plain: each drain has its own first line', () => {
+  const renderer = createPlainRenderer({ write, theme: plainTheme, verbose: false, now });
+
+  renderer.on({ type: 'step-progress', node: replace, text: '1 task left, oldest 2s', left: 1 });
+  renderer.on({ type: 'step-progress', node: remove, text: '1 request left', left: 1 });
+  renderer.close();
+
+  expect(written.split('\n')).toEqual([
+    'web-2 worker/big | replace shop-dev-worker-big: 1 task left, oldest 2s',
+    'web-2 shop-dev-old | remove shop-dev-old: 1 request left',
+    '',
+  ]);
+});
+
+test('plain: with -v every tick is a line, and none is there twice', () => {
+  const renderer = createPlainRenderer({ write, theme: plainTheme, verbose: true, now });
+
+  renderer.on({ type: 'step-progress', node: replace, text: '3 tasks left, oldest 8s', left: 3 });
+  renderer.on({ type: 'step-progress', node: replace, text: '3 tasks left, oldest 9s', left: 3 });
+  renderer.close();
+
+  expect(written.split('\n')).toEqual([
+    'web-2 worker/big | 3 tasks left, oldest 8s',
+    'web-2 worker/big | 3 tasks left, oldest 9s',
+    '',
+  ]);
+});
+
 test('plain: a heartbeat names what runs when nothing was said for a while', () => {
   const renderer = createPlainRenderer({ write, theme: plainTheme, verbose: false, now });
   renderer.on({ type: 'step-started', node: start });
@@ -179,6 +227,21 @@ test('json: one object a line, versioned, without what is inside cu', () => {
       error: { code: 'UNHEALTHY', exitCode: 4, message: 'never healthy', host: 'web-2' },
     },
   ]);
+});
+
+test('json: what a drain has left is progress like any other', () => {
+  const renderer = createJsonRenderer({ write, verbose: false });
+
+  renderer.on({ type: 'step-progress', node: replace, text: '3 tasks left, oldest 4m', left: 3 });
+
+  expect(JSON.parse(written)).toEqual({
+    v: 1,
+    type: 'step-progress',
+    step: replace.id,
+    host: 'web-2',
+    action: 'replace-container',
+    text: '3 tasks left, oldest 4m',
+  });
 });
 
 test('quiet: warnings only', () => {
