@@ -113,13 +113,16 @@ async function endRecord(
     targets,
   }: { readonly outcome: RunResult; readonly isAgreed: boolean; readonly targets: readonly string[] },
 ): Promise<void> {
-  const { desired, session, observed, forgotten, images, secrets } = prepared;
+  const { desired, session, observed, forgotten, secrets } = prepared;
   const reason = reasonOf(
     outcome.failed.map(({ error }) => error),
     secrets.all(),
   );
   const verdict = verdictOf(outcome);
-  await Promise.all([recorder.end(verdict, reason, releaseImages(images, observed)), noteGaps(prepared, outcome)]);
+  await Promise.all([
+    recorder.end(verdict, reason, releaseImages(prepared, outcome.imageIds)),
+    noteGaps(prepared, outcome),
+  ]);
   if (verdict !== 'done' || targets.length > 0) return;
   // What could not be looked at, or was not to be removed, is not forgotten.
   const used = desired.hosts.filter(({ name }) => desired.instances.some(({ host }) => host === name));

@@ -4,10 +4,10 @@ import type { EnvironmentConfig } from '../config/parse.ts';
 import type { Plan } from '../core/action.ts';
 import type { CuError } from '../core/error.ts';
 import { releaseId, releaseSteps } from '../core/release.ts';
-import type { Release, ReleaseImage, ReleaseKind } from '../core/release.ts';
+import type { ImageIds, Release, ReleaseImage, ReleaseKind } from '../core/release.ts';
 import type { KnownHost } from '../core/state.ts';
 import type { Secret } from '../core/secret.ts';
-import type { Desired, HostTarget, ObservedHost } from '../core/state.ts';
+import type { Desired, HostTarget, InstanceSpec, ObservedHost } from '../core/state.ts';
 import { packDocument, unpackDocument } from '../history/document.ts';
 import { imageOnHost } from '../plan/images.ts';
 import type { WantedImage } from '../plan/input.ts';
@@ -31,6 +31,8 @@ export interface ReleaseParts {
   readonly desired: Desired;
   readonly observed: readonly ObservedHost[];
   readonly images: ReadonlyMap<string, WantedImage>;
+  /** Those that are deployed. */
+  readonly instances: readonly Pick<InstanceSpec, 'image' | 'host'>[];
   readonly plan: Plan;
 }
 
@@ -51,7 +53,7 @@ export function newRelease(parts: ReleaseParts): Release {
     ...commit,
     outcome: undefined,
     reason: undefined,
-    images: releaseImages(parts.images, parts.observed),
+    images: releaseImages(parts),
     steps: releaseSteps(parts.plan),
     hosts: desired.hosts.map(releaseHost),
     config: packDocument(documentToStore(environment)),
@@ -59,24 +61,32 @@ export function newRelease(parts: ReleaseParts): Release {
   };
 }
 
-/** Which bytes the images stand for on these hosts, by what was observed there. */
+/** Which bytes the images stand for, by what was observed on the hosts and by what a run has `made` of it since. */
 export function releaseImages(
-  images: ReadonlyMap<string, WantedImage>,
-  observed: readonly ObservedHost[],
+  at: Pick<ReleaseParts, 'images' | 'observed' | 'instances'>,
+  made: Readonly<Record<string, ImageIds>> = {},
 ): Release['images'] {
-  return Object.fromEntries([...images].map(([name, wanted]) => [name, releaseImage(wanted, observed)]));
+  return Object.fromEntries([...at.images].map(([name, wanted]) => [name, releaseImage(wanted, at, made[name] ?? {})]));
 }
 
-function releaseImage(wanted: WantedImage, observed: readonly ObservedHost[]): ReleaseImage {
-  if (wanted.type === 'build') {
-    const { version, inputs, source } = wanted;
-    return { type: 'build', version, inputs, repository: source.repository };
-  }
-  const ids = observed.flatMap((host) => {
+function releaseImage(
+  wanted: WantedImage,
+  { observed, instances }: Pick<ReleaseParts, 'observed' | 'instances'>,
+  made: ImageIds,
+): ReleaseImage {
+  const found = observed.flatMap((host): readonly (readonly [string, string])[] => {
     const image = imageOnHost(host, wanted);
     return image === undefined ? [] : [[host.name, image.id]];
   });
-  return { type: 'ref', reference: wanted.source.reference, ids: Object.fromEntries(ids) };
+  if (wanted.type === 'ref')
+    return { type: 'ref', reference: wanted.source.reference, ids: { ...Object.fromEntries(found), ...made } };
+  const { version, inputs, source, origin } = wanted;
+  // Other hosts may have another build of the same inputs, and so has each of them while this one is still to be built.
+  const users = new Set(instances.filter(({ image }) => image === source.name).map(({ host }) => host));
+  const known = [...(origin?.isBuilt === false ? [] : found), ...Object.entries(made)];
+  const own = known.filter(([host]) => users.has(host) || host === origin?.host);
+  const ids = { ...wanted.ids, ...Object.fromEntries(own) };
+  return { type: 'build', version, inputs, repository: source.repository, ids };
 }
 
 function releaseHost(target: HostTarget): KnownHost {

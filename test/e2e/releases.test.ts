@@ -141,6 +141,24 @@ test('promote gives the same bytes to another environment, and refuses what is n
   expect(await history('stable')).toMatchObject([{ kind: 'promote', outcome: 'done' }]);
 });
 
+test('a rollback undoes a rebuild of the same files, byte for byte', async () => {
+  const imageIds = (): Promise<readonly string[]> =>
+    Promise.all(
+      ['host1', 'host2'].map((host) =>
+        scenario.docker(host, 'inspect', '--format', '{{.Image}}', `${PROJECT}-dev-site-1`),
+      ),
+    );
+  const before = await imageIds();
+  const rebuilt = await scenario.cu('deploy', '--rebuild');
+  expect(rebuilt.exitCode, rebuilt.all).toBe(0);
+  for (const id of await imageIds()) expect(before).not.toContain(id);
+
+  const back = await scenario.cu('rollback');
+
+  expect(back.exitCode, back.all).toBe(0);
+  expect(await imageIds()).toEqual(before);
+});
+
 test('a host that left the config is found again, and what ran there goes when somebody says so', async () => {
   const config = await scenario.read('cu.config.yaml');
   await scenario.write(

@@ -1,7 +1,7 @@
 import { array, assert, constantFrom, integer, property, record } from 'fast-check';
 import { expect, test } from 'vitest';
 import { CuError } from '../../../src/core/error.ts';
-import type { Release } from '../../../src/core/release.ts';
+import type { Release, ReleaseImage } from '../../../src/core/release.ts';
 import { previousHealthy } from '../../../src/plan/releases.ts';
 import { release } from '../../support/releases.ts';
 
@@ -81,8 +81,8 @@ test('a version that is not known, or only from a failed release, is refused wit
   expect(previousHealthy(history, { version: '' })).toBeInstanceOf(CuError);
 });
 
-function built(version: string): { readonly type: 'build'; version: string; inputs: string; repository: string } {
-  return { type: 'build', version, inputs: 'i', repository: 'shop' };
+function built(version: string): ReleaseImage {
+  return { type: 'build', version, inputs: 'i', repository: 'shop', ids: {} };
 }
 
 test('whatever happened before, going back ends, each time at a healthy release further back', () => {
