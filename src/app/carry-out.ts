@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import type { Plan } from '../core/action.ts';
 import type { CuError } from '../core/error.ts';
-import type { ReleaseKind, ReleaseOutcome } from '../core/release.ts';
+import type { Commit, Release, ReleaseKind, ReleaseOutcome } from '../core/release.ts';
 import { writeGaps, writeHosts } from '../history/now.ts';
 import { nextSequence } from '../history/merge.ts';
 import { openRecorder } from '../history/recorder.ts';
 import type { Recorder } from '../history/recorder.ts';
 import type { Prunes } from '../plan/orphans.ts';
+import { commitOfVersions } from '../plan/releases.ts';
 import type { RunsOn } from '../render/outcome-text.ts';
 import type { Host } from '../transport/host.ts';
 import type { Context } from './context.ts';
@@ -27,6 +28,10 @@ export interface CarryOutOptions {
   readonly targets: readonly string[];
   /** The release that is gone back to. */
   readonly origin?: string;
+  /** Of the release whose bytes these are. */
+  readonly commit?: Commit;
+  /** The version that is deployed instead of what lies here. */
+  readonly version?: string | undefined;
   readonly dryRun: boolean;
   /** Answers beforehand whether what the config no longer has may be removed. */
   readonly prune: boolean;
@@ -60,9 +65,12 @@ export async function carryOut(context: Context, prepared: Prepared, options: Ca
   });
   if (options.dryRun || plan.nodes.length === 0) return result(NOTHING);
   const confirmed = await confirmPrunes(context, { plan, prunes, prune: options.prune });
-  const facts = await hookFacts(context, prepared, confirmed);
+  const past = await readReleases(context, prepared.session, prepared.desired);
+  const pinned = pinnedCommit(options, past);
+  const facts = await hookFacts(context, prepared, { plan: confirmed, pinned });
   await runHooks(context, prepared.desired, 'beforeDeploy', facts);
-  const recorder = await startRecord(context, prepared, { options, plan: confirmed });
+  const commit = pinned ?? (await readCommit(context, prepared.inputs));
+  const recorder = await startRecord(context, prepared, { options, plan: confirmed, past, commit });
   const { onFailure } = prepared.desired;
   const { rebuild = false, pull = false } = options;
   const outcome = await runPlan(context, prepared, confirmed, { onFailure, rebuild, pull });
@@ -74,13 +82,27 @@ export async function carryOut(context: Context, prepared: Prepared, options: Ca
   return result({ ...outcome, runsNow });
 }
 
+/** Where nothing is built, what lies here says nothing of what is deployed; undefined where it does. */
+function pinnedCommit({ commit, version }: CarryOutOptions, past: readonly Release[]): Commit | undefined {
+  return version === undefined ? commit : commitOfVersions([version], past);
+}
+
 async function startRecord(
   context: Context,
   prepared: Prepared,
-  { options, plan }: { readonly options: CarryOutOptions; readonly plan: Plan },
+  {
+    options,
+    plan,
+    past,
+    commit,
+  }: {
+    readonly options: CarryOutOptions;
+    readonly plan: Plan;
+    readonly past: readonly Release[];
+    readonly commit: Commit;
+  },
 ): Promise<Recorder> {
-  const { session, desired, observed, inputs } = prepared;
-  const [past, commit] = await Promise.all([readReleases(context, session, desired), readCommit(context, inputs)]);
+  const { session, observed } = prepared;
   const release = newRelease({
     ...prepared,
     kind: options.kind,

@@ -1,6 +1,7 @@
 import { CuError } from '../core/error.ts';
 import type { Plan } from '../core/action.ts';
 import { hostsOf } from '../core/describe.ts';
+import type { Commit } from '../core/release.ts';
 import { HOOK_MOMENTS } from '../core/rollout.ts';
 import type { HookMoment, HookSpecs } from '../core/rollout.ts';
 import type { Desired } from '../core/state.ts';
@@ -15,7 +16,7 @@ import type { Prepared } from './prepare.ts';
 export interface HookFacts {
   /** By image. */
   readonly versions: Readonly<Record<string, string>>;
-  /** Of the config's folder; null outside git. */
+  /** Of the config's folder, or of the release whose bytes are deployed; null outside git. */
   readonly commit: string | null;
   readonly hosts: readonly string[];
   /** Ids of the steps. */
@@ -49,16 +50,18 @@ export async function runHooks(
 
 /** The facts before the deploy; git is asked only where there is a hook to tell. */
 export async function hookFacts(
-  context: Context,
+  context: Pick<Context, 'signal'>,
   { desired, images }: Pick<Prepared, 'desired' | 'images'>,
-  { nodes }: Plan,
+  { plan: { nodes }, pinned }: { readonly plan: Plan; readonly pinned: Commit | undefined },
 ): Promise<HookFacts> {
   const hasHooks = HOOK_MOMENTS.some((moment) => desired.hooks.commands[moment].length > 0);
+  const asksGit = hasHooks && pinned === undefined;
+  const commit = asksGit ? await headCommit(context, desired.hooks.directory) : pinned?.commit;
   return {
     versions: Object.fromEntries(
       [...images].flatMap(([name, image]) => (image.type === 'build' ? [[name, image.version]] : [])),
     ),
-    commit: hasHooks ? ((await headCommit(context, desired.hooks.directory)) ?? null) : null,
+    commit: commit ?? null,
     hosts: hostsOf(nodes),
     plan: nodes.map(({ id }) => id),
     outcome: null,

@@ -1,9 +1,10 @@
 import { CuError, CuErrors } from '../core/error.ts';
 import { withKnownIds } from '../core/release.ts';
-import type { ReleaseImage } from '../core/release.ts';
+import type { Commit, ReleaseImage } from '../core/release.ts';
 import { LABELS } from '../core/state.ts';
 import type { ObservedContainer, ObservedHost } from '../core/state.ts';
 import { bindAll } from '../plan/plan.ts';
+import { commitOf } from '../plan/releases.ts';
 import { askHealth } from './ask-health.ts';
 import { carryOut } from './carry-out.ts';
 import type { DeployResult } from './carry-out.ts';
@@ -48,7 +49,7 @@ export async function promote(context: Context, options: PromoteOptions): Promis
     const at = prepared.desired.hosts.find(({ name }) => name === origin);
     if (at !== undefined) await prepared.session.open(at);
   }
-  return await carryOut(target, prepared, { ...options, kind: 'promote', targets: [] });
+  return await carryOut(target, prepared, { ...options, kind: 'promote', targets: [], commit: source.commit });
 }
 
 function inEnvironment(context: Context, environment: string): Context {
@@ -57,6 +58,7 @@ function inEnvironment(context: Context, environment: string): Context {
 
 interface Source {
   readonly images: Readonly<Record<string, ReleaseImage>>;
+  readonly commit: Commit;
   readonly observed: readonly ObservedHost[];
 }
 
@@ -65,7 +67,8 @@ async function readSource(context: Context, name: string): Promise<Source> {
   await using prepared = await prepareRunning(context, []);
   const { desired, observed, session } = prepared;
   const problems: CuError[] = [];
-  const newest = (await readReleases(context, session, desired)).at(-1);
+  const releases = await readReleases(context, session, desired);
+  const newest = releases.at(-1);
   if (newest !== undefined && newest.outcome !== 'done')
     problems.push(refusal(name, `its last ${newest.kind} ${newest.outcome ?? 'was cut off'}`));
   const { bound } = bindAll(prepared.input);
@@ -99,7 +102,8 @@ async function readSource(context: Context, name: string): Promise<Source> {
     return [[image.name, { type: 'build', version, inputs, repository, ids }]];
   });
   if (problems.length > 0) throw new CuErrors(problems);
-  return { images: Object.fromEntries(images), observed };
+  const commit = newest === undefined ? { commit: undefined, isDirty: false } : commitOf(newest, releases);
+  return { images: Object.fromEntries(images), commit, observed };
 }
 
 /** A container of an image that cu has built. */

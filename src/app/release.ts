@@ -4,7 +4,7 @@ import type { EnvironmentConfig } from '../config/parse.ts';
 import type { Plan } from '../core/action.ts';
 import type { CuError } from '../core/error.ts';
 import { releaseId, releaseSteps } from '../core/release.ts';
-import type { ImageIds, Release, ReleaseImage, ReleaseKind } from '../core/release.ts';
+import type { Commit, ImageIds, Release, ReleaseImage, ReleaseKind } from '../core/release.ts';
 import type { KnownHost } from '../core/state.ts';
 import type { Secret } from '../core/secret.ts';
 import type { Desired, HostTarget, InstanceSpec, ObservedHost } from '../core/state.ts';
@@ -111,8 +111,6 @@ export function reasonOf(errors: readonly CuError[], secrets: readonly Secret[])
     .reduce((rest, value) => rest.replaceAll(value, '[redacted]'), `${where}${first.message}${more}`);
   return text.replaceAll(/\s+/g, ' ').trim().slice(0, LONGEST_REASON);
 }
-
-export type Commit = Pick<Release, 'commit' | 'isDirty'>;
 
 /** What the images are built from: the first commit, and whether anything lies there that git does not know. */
 export async function readCommit(context: Context, inputs: ReadonlyMap<string, BuildInputs>): Promise<Commit> {

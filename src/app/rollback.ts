@@ -1,6 +1,6 @@
 import { resolveConfig } from '../config/resolve.ts';
 import { CuError } from '../core/error.ts';
-import { previousHealthy } from '../plan/releases.ts';
+import { commitOf, previousHealthy } from '../plan/releases.ts';
 import { carryOut } from './carry-out.ts';
 import type { DeployResult } from './carry-out.ts';
 import type { Context } from './context.ts';
@@ -33,7 +33,15 @@ export async function rollback(context: Context, options: RollbackOptions): Prom
     const { pauseMs, isDetached } = options;
     const request = { version: undefined, noBuild: true, rebuild: false, pinned: release.images, opened: then };
     await using prepared = await prepare(context, [], { ...request, pauseMs, isDetached });
-    return await carryOut(context, prepared, { ...options, kind: 'rollback', targets: [], origin: release.id });
+    // `version` names the release here, not what every image is to have.
+    return await carryOut(context, prepared, {
+      kind: 'rollback',
+      targets: [],
+      origin: release.id,
+      commit: commitOf(release, releases),
+      dryRun: options.dryRun,
+      prune: options.prune,
+    });
   } finally {
     await opened[Symbol.asyncDispose]();
   }

@@ -53,6 +53,9 @@ export interface Release {
   readonly origin: string | undefined;
 }
 
+/** What was checked out when something was built; undefined outside git, and where nobody remembers. */
+export type Commit = Pick<Release, 'commit' | 'isDirty'>;
+
 const MOST_STEPS = 200;
 
 /** `20261123-101200-0a1b`: sorts by time, UTC; the suffix is four hex digits of chance. */

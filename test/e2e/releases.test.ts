@@ -1,3 +1,4 @@
+import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { eventually, SMALL_APP, startScenario } from '../support/scenario.ts';
 import type { Scenario } from '../support/scenario.ts';
@@ -18,6 +19,7 @@ interface Recorded {
   readonly kind: string;
   readonly outcome: string;
   readonly reason?: string;
+  readonly commit?: string;
   readonly versions: readonly string[];
 }
 
@@ -34,6 +36,18 @@ async function release(version: string): Promise<void> {
   await scenario.write('app.sh', (SMALL_APP['app.sh'] ?? '').replace('VERSION=one', `VERSION=${version}`));
   const deployed = await scenario.cu('deploy');
   expect(deployed.exitCode, deployed.all).toBe(0);
+}
+
+/** What lies in the project's folder becomes a commit, which is returned. */
+async function commit(): Promise<string> {
+  const git = async (...argv: readonly string[]): Promise<string> => {
+    const who = ['-c', 'user.name=ana', '-c', 'user.email=ana@example.org'];
+    return (await execa('git', [...who, ...argv], { cwd: scenario.directory })).stdout.trim();
+  };
+  await git('init', '--quiet');
+  await git('add', '--all');
+  await git('commit', '--quiet', '--allow-empty', '--message', 'work');
+  return git('rev-parse', 'HEAD');
 }
 
 async function history(environment = 'dev'): Promise<readonly Recorded[]> {
@@ -68,7 +82,9 @@ test('a deploy is recorded with what it did, one without changes is not', async 
 test('rollback brings back the images and the settings of the release before, and rollback again goes on back', async () => {
   const config = await scenario.read('cu.config.yaml');
   await scenario.write('cu.config.yaml', config.replace('COLOUR: red', 'COLOUR: blue'));
+  const built = await commit();
   await release('two');
+  expect(await commit()).not.toBe(built);
   await scenario.write('cu.config.yaml', config.replace('COLOUR: red', 'COLOUR: green'));
   await release('three');
   expect(await answers()).toEqual(['three', 'three']);
@@ -82,6 +98,7 @@ test('rollback brings back the images and the settings of the release before, an
   expect(first.all).not.toContain('built');
   expect(await answers()).toEqual(['two', 'two']);
   expect(await colourOn('host2')).toBe('blue');
+  expect((await history())[0]).toMatchObject({ kind: 'rollback', commit: built });
 
   const second = await scenario.cu('rollback');
 
@@ -138,7 +155,9 @@ test('promote gives the same bytes to another environment, and refuses what is n
     ),
   );
   expect(stable).toBe(dev);
-  expect(await history('stable')).toMatchObject([{ kind: 'promote', outcome: 'done' }]);
+  const [newest] = await history();
+  expect(newest?.commit).toMatch(/^[0-9a-f]{40}$/);
+  expect(await history('stable')).toMatchObject([{ kind: 'promote', outcome: 'done', commit: newest?.commit }]);
 });
 
 test('a rollback undoes a rebuild of the same files, byte for byte', async () => {

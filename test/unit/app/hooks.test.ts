@@ -2,10 +2,11 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { runHooks, withoutSecrets, type HookFacts } from '../../../src/app/hooks.ts';
+import { hookFacts, runHooks, withoutSecrets, type HookFacts } from '../../../src/app/hooks.ts';
 import type { CuEvent } from '../../../src/core/event.ts';
 import { Secret } from '../../../src/core/secret.ts';
 import type { HookMoment } from '../../../src/core/rollout.ts';
+import { planInput } from '../plan/inputs.ts';
 
 const FACTS: HookFacts = {
   versions: { app: 'r1' },
@@ -109,4 +110,19 @@ test('an interrupt ends the hook with all that it started', async () => {
 
   await expect(running).rejects.toMatchObject({ code: 'CANCELLED' });
   expect(Date.now() - startedAt).toBeLessThan(5000);
+});
+
+test('where nothing is built a hook is told the commit of the release, not what is checked out', async () => {
+  const { desired } = planInput();
+  const commands = { ...desired.hooks.commands, beforeDeploy: [['true']] };
+  const hooks = { ...desired.hooks, commands, directory: import.meta.dirname };
+  const commitFor = async (commit: string | undefined): Promise<string | null> => {
+    const prepared = { desired: { ...desired, hooks }, images: new Map() };
+    const { signal } = new AbortController();
+    const facts = await hookFacts({ signal }, prepared, { plan: { nodes: [] }, pinned: { commit, isDirty: false } });
+    return facts.commit;
+  };
+
+  expect(await commitFor('a1b2')).toBe('a1b2');
+  expect(await commitFor(undefined)).toBeNull();
 });
