@@ -73,6 +73,7 @@ async function colourOn(host: string): Promise<string> {
 test('a deploy is recorded with what it did, one without changes is not', async () => {
   const before = await history();
   expect(before).toMatchObject([{ kind: 'deploy', outcome: 'done' }]);
+  expect((await scenario.cu('history')).stdout).toContain(`  ${before[0]?.id}  `);
 
   expect(await scenario.cu('deploy')).toMatchObject({ exitCode: 0, stdout: 'nothing to do' });
 
