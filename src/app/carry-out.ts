@@ -18,6 +18,7 @@ import type { Usage } from './meter.ts';
 import { checkPreflight } from './preflight.ts';
 import { planOrThrow } from './prepare.ts';
 import type { Prepared } from './prepare.ts';
+import { secretsOf } from './redact.ts';
 import { newRelease, readCommit, reasonOf, releaseImages, whoIs } from './release.ts';
 import { runPlan } from './run-plan.ts';
 import type { RunResult } from './run-plan.ts';
@@ -78,7 +79,7 @@ export async function carryOut(context: Context, prepared: Prepared, options: Ca
     whatRunsNow(context, prepared, outcome),
     endRecord(prepared, recorder, { outcome, isAgreed: confirmed === plan, targets: options.targets }),
   ]);
-  await runHooksAfter(context, prepared.desired, { outcome, facts });
+  await runHooksAfter(context, prepared.desired, { outcome, facts, secrets: secretsOf(prepared) });
   return result({ ...outcome, runsNow });
 }
 
@@ -135,10 +136,10 @@ async function endRecord(
     targets,
   }: { readonly outcome: RunResult; readonly isAgreed: boolean; readonly targets: readonly string[] },
 ): Promise<void> {
-  const { desired, session, observed, forgotten, secrets } = prepared;
+  const { desired, session, observed, forgotten } = prepared;
   const reason = reasonOf(
     outcome.failed.map(({ error }) => error),
-    secrets.all(),
+    secretsOf(prepared),
   );
   const verdict = verdictOf(outcome);
   await Promise.all([

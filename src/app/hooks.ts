@@ -4,6 +4,7 @@ import { hostsOf } from '../core/describe.ts';
 import type { Commit } from '../core/release.ts';
 import { HOOK_MOMENTS } from '../core/rollout.ts';
 import type { HookMoment, HookSpecs } from '../core/rollout.ts';
+import type { Secret } from '../core/secret.ts';
 import type { Desired } from '../core/state.ts';
 import type { ExecutionResult } from '../execute/execute.ts';
 import { createLineSplitter } from '../transport/lines.ts';
@@ -11,6 +12,7 @@ import { runLocal } from '../transport/run-local.ts';
 import type { Context } from './context.ts';
 import { headCommit } from './head-commit.ts';
 import type { Prepared } from './prepare.ts';
+import { redact } from './redact.ts';
 
 /** What a hook is told besides what the config says. */
 export interface HookFacts {
@@ -23,6 +25,7 @@ export interface HookFacts {
   readonly plan: readonly string[];
   /** null before the deploy. */
   readonly outcome: 'done' | 'failed' | null;
+  /** Without the values of secrets. */
   readonly error: string | null;
 }
 
@@ -71,14 +74,18 @@ export async function hookFacts(
 
 /** What the hooks after a run are told; none is run after an interrupt. */
 export async function runHooksAfter(
-  context: Context,
-  desired: Desired,
-  { outcome, facts }: { readonly outcome: ExecutionResult; readonly facts: HookFacts },
+  context: HookContext,
+  desired: Pick<Desired, 'project' | 'environment' | 'hooks'>,
+  {
+    outcome,
+    facts,
+    secrets,
+  }: { readonly outcome: ExecutionResult; readonly facts: HookFacts; readonly secrets: readonly Secret[] },
 ): Promise<void> {
   if (outcome.cancelled) return;
   const [first] = outcome.failed;
   if (first === undefined) return runHooks(context, desired, 'afterDeploy', { ...facts, outcome: 'done' });
-  const error = `${first.node.id}: ${first.error.message}`;
+  const error = redact(`${first.node.id}: ${first.error.message}`, secrets);
   await runHooks(context, desired, 'onFailure', { ...facts, outcome: 'failed', error });
 }
 

@@ -12,10 +12,9 @@ import { packDocument, unpackDocument } from '../history/document.ts';
 import { imageOnHost } from '../plan/images.ts';
 import type { WantedImage } from '../plan/input.ts';
 import type { Context } from './context.ts';
+import { redact } from './redact.ts';
 
 const LONGEST_REASON = 300;
-/** Shorter values stand in too many words by chance. */
-const SHORTEST_SECRET = 4;
 
 export interface ReleaseParts {
   readonly kind: ReleaseKind;
@@ -105,10 +104,7 @@ export function reasonOf(errors: readonly CuError[], secrets: readonly Secret[])
   if (first === undefined) return undefined;
   const where = first.host === undefined ? '' : `${first.host}: `;
   const more = errors.length === 1 ? '' : ` (and ${errors.length - 1} more)`;
-  const values = secrets.flatMap((secret) => secret.reveal().split(/\r?\n/));
-  const text = values
-    .filter((value) => value.length >= SHORTEST_SECRET)
-    .reduce((rest, value) => rest.replaceAll(value, '[redacted]'), `${where}${first.message}${more}`);
+  const text = redact(`${where}${first.message}${more}`, secrets);
   return text.replaceAll(/\s+/g, ' ').trim().slice(0, LONGEST_REASON);
 }
 
