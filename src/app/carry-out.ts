@@ -11,6 +11,7 @@ import { commitOfVersions } from '../plan/releases.ts';
 import type { RunsOn } from '../render/outcome-text.ts';
 import type { Host } from '../transport/host.ts';
 import type { Context } from './context.ts';
+import { hostsToRemember } from './forgotten.ts';
 import { readReleases } from './history.ts';
 import { assertNotHeld } from './hold.ts';
 import { hookFacts, runHooks, runHooksAfter } from './hooks.ts';
@@ -136,7 +137,7 @@ async function endRecord(
     targets,
   }: { readonly outcome: RunResult; readonly isAgreed: boolean; readonly targets: readonly string[] },
 ): Promise<void> {
-  const { desired, session, observed, forgotten } = prepared;
+  const { desired, session, forgotten } = prepared;
   const reason = reasonOf(
     outcome.failed.map(({ error }) => error),
     secretsOf(prepared),
@@ -147,15 +148,12 @@ async function endRecord(
     noteGaps(prepared, outcome),
   ]);
   if (verdict !== 'done' || targets.length > 0) return;
-  // What could not be looked at, or was not to be removed, is not forgotten.
   const used = desired.hosts.filter(({ name }) => desired.instances.some(({ host }) => host === name));
   const hosts = used.flatMap(({ name }): readonly Host[] => {
     const host = session.hosts.get(name);
     return host === undefined ? [] : [host];
   });
-  const isGone = ({ address }: { readonly address: string }): boolean =>
-    isAgreed && observed.some(({ name }) => !used.some((each) => each.name === name) && name.endsWith(address));
-  await writeHosts(hosts, desired, [...used, ...forgotten.filter((each) => !isGone(each))]);
+  await writeHosts(hosts, desired, hostsToRemember(used, { forgotten, isAgreed }));
 }
 
 /** Each host remembers its own. */

@@ -202,6 +202,10 @@ test('a host that left the config is found again, and what ran there goes when s
     const names = await scenario.docker('host3', what, 'ls', '--format', '{{.Name}}');
     expect(names.split('\n').filter((name) => name.startsWith(`${PROJECT}-dev`))).toEqual([]);
   }
+  const script = `docker cp ${PROJECT}-dev-state:/state/now/hosts - | tar -xO`;
+  const { stdout: remembered } = await scenario.testbed.exec('host1', ['sh', '-c', script]);
+  expect(remembered).toContain('host2');
+  expect(remembered).not.toContain('host3');
   expect(await scenario.cu('deploy')).toMatchObject({ exitCode: 0, stdout: 'nothing to do' });
   await scenario.write('cu.config.yaml', config);
 });
