@@ -15,6 +15,7 @@ import { hostsToRemember } from './forgotten.ts';
 import { readReleases } from './history.ts';
 import { assertNotHeld } from './hold.ts';
 import { hookFacts, runHooks, runHooksAfter } from './hooks.ts';
+import { changedHosts, lockFurther } from './locks.ts';
 import type { Usage } from './meter.ts';
 import { checkPreflight } from './preflight.ts';
 import { planOrThrow } from './prepare.ts';
@@ -67,6 +68,8 @@ export async function carryOut(context: Context, prepared: Prepared, options: Ca
   });
   if (options.dryRun || plan.nodes.length === 0) return result(NOTHING);
   const confirmed = await confirmPrunes(context, { plan, prunes, prune: options.prune });
+  // What is left on a host that nothing is to run on any more goes under a lock as well.
+  await lockFurther(prepared, changedHosts(confirmed));
   const past = await readReleases(context, prepared.session, prepared.desired);
   const pinned = pinnedCommit(options, past);
   const facts = await hookFacts(context, prepared, { plan: confirmed, pinned });

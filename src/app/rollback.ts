@@ -5,8 +5,10 @@ import { carryOut } from './carry-out.ts';
 import type { DeployResult } from './carry-out.ts';
 import type { Context } from './context.ts';
 import { readReleases } from './history.ts';
+import { lockFurther } from './locks.ts';
 import { open, prepare } from './prepare.ts';
 import { releaseConfig } from './release.ts';
+import { hostsFor } from './session.ts';
 
 export interface RollbackOptions {
   /** A version or the id of a release; undefined: the last one that was healthy. */
@@ -29,6 +31,8 @@ export async function rollback(context: Context, options: RollbackOptions): Prom
     const environment = releaseConfig(release, project.environment);
     const { directory } = project.loaded;
     const desired = resolveConfig(environment, { directory, home: context.home, store: project.secrets });
+    // All that answer were opened to read what they remember.
+    await lockFurther(opened, hostsFor(desired, desired.instances, { isWhole: true }).used);
     const then = { ...opened, project: { ...project, environment, desired } };
     const { pauseMs, isDetached } = options;
     const request = { version: undefined, noBuild: true, rebuild: false, pinned: release.images, opened: then };

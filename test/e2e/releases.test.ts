@@ -70,6 +70,21 @@ async function colourOn(host: string): Promise<string> {
   return scenario.docker(host, 'exec', `${PROJECT}-dev-site-1`, 'sh', '-c', 'echo $COLOUR');
 }
 
+/** As if somebody else changed the environment on a host meanwhile. */
+async function whileLocked<T>(host: string, work: () => Promise<T>): Promise<T> {
+  const find = `case $(ls -ld /run/lock/) in d???????w*) dir=/run/lock ;; *) dir=/tmp ;; esac; lock=$dir/cu-${PROJECT}-dev.lock`;
+  const sh = (script: string): ReturnType<Scenario['testbed']['exec']> =>
+    scenario.testbed.exec(host, ['sh', '-c', `${find}; ${script}`]);
+  const holding = sh('exec 9<$lock; flock 9; until [ -e $lock.end ]; do sleep 0.1; done; rm $lock.end');
+  try {
+    await eventually(async () => expect((await sh('flock -n $lock true')).exitCode).not.toBe(0));
+    return await work();
+  } finally {
+    await sh('touch $lock.end');
+    await holding;
+  }
+}
+
 test('a deploy is recorded with what it did, one without changes is not', async () => {
   const before = await history();
   expect(before).toMatchObject([{ kind: 'deploy', outcome: 'done' }]);
@@ -193,6 +208,10 @@ test('a host that left the config is found again, and what ran there goes when s
   const asked = await scenario.cu('deploy');
   expect(asked.exitCode, asked.all).toBe(2);
   expect(asked.stderr).toContain(`${PROJECT}-dev-loop-1 on host3`);
+
+  const held = await whileLocked('host3', () => scenario.cu('deploy', '--prune'));
+  expect(held.exitCode, held.all).toBe(5);
+  expect(await scenario.containers('host3')).toHaveLength(2);
 
   const pruned = await scenario.cu('deploy', '--prune');
 
