@@ -2,22 +2,26 @@ import { randomBytes } from 'node:crypto';
 import type { Plan } from '../core/action.ts';
 import { CuErrors } from '../core/error.ts';
 import type { CuError } from '../core/error.ts';
-import type { ReleaseKind, ReleaseOutcome } from '../core/release.ts';
+import type { Commit, Release, ReleaseKind, ReleaseOutcome } from '../core/release.ts';
 import { writeGaps, writeHosts } from '../history/now.ts';
 import { nextSequence } from '../history/merge.ts';
 import { openRecorder } from '../history/recorder.ts';
 import type { Recorder } from '../history/recorder.ts';
 import type { Prunes } from '../plan/orphans.ts';
 import { plan as makePlan } from '../plan/plan.ts';
+import { commitOfVersions } from '../plan/releases.ts';
 import type { RunsOn } from '../render/outcome-text.ts';
 import type { Host } from '../transport/host.ts';
 import type { Context } from './context.ts';
+import { hostsToRemember } from './forgotten.ts';
 import { readReleases } from './history.ts';
 import { assertNotHeld } from './hold.ts';
 import { hookFacts, runHooks, runHooksAfter } from './hooks.ts';
+import { changedHosts, lockFurther } from './locks.ts';
 import type { Usage } from './meter.ts';
 import { findingsOf } from './preflight.ts';
 import type { Prepared } from './prepare.ts';
+import { secretsOf } from './redact.ts';
 import { newRelease, readCommit, reasonOf, releaseImages, whoIs } from './release.ts';
 import { runPlan } from './run-plan.ts';
 import type { RunResult } from './run-plan.ts';
@@ -28,6 +32,10 @@ export interface CarryOutOptions {
   readonly targets: readonly string[];
   /** The release that is gone back to. */
   readonly origin?: string;
+  /** Of the release whose bytes these are. */
+  readonly commit?: Commit;
+  /** The version that is deployed instead of what lies here. */
+  readonly version?: string | undefined;
   readonly dryRun: boolean;
   /** Answers beforehand whether what the config no longer has may be removed. */
   readonly prune: boolean;
@@ -66,9 +74,14 @@ export async function carryOut(context: Context, prepared: Prepared, options: Ca
   });
   if (options.dryRun || plan.nodes.length === 0) return result(NOTHING);
   const confirmed = await confirmPrunes(context, { plan, prunes, prune: options.prune });
-  const facts = await hookFacts(context, prepared, confirmed);
+  // What is left on a host that nothing is to run on any more goes under a lock as well.
+  await lockFurther(prepared, changedHosts(confirmed));
+  const past = await readReleases(context, prepared.session, prepared.desired);
+  const pinned = pinnedCommit(options, past);
+  const facts = await hookFacts(context, prepared, { plan: confirmed, pinned });
   await runHooks(context, prepared.desired, 'beforeDeploy', facts);
-  const recorder = await startRecord(context, prepared, { options, plan: confirmed });
+  const commit = pinned ?? (await readCommit(context, prepared.inputs));
+  const recorder = await startRecord(context, prepared, { options, plan: confirmed, past, commit });
   const { onFailure } = prepared.desired;
   const { rebuild = false, pull = false } = options;
   const outcome = await runPlan(context, prepared, confirmed, { onFailure, rebuild, pull });
@@ -76,17 +89,31 @@ export async function carryOut(context: Context, prepared: Prepared, options: Ca
     whatRunsNow(context, prepared, outcome),
     endRecord(prepared, recorder, { outcome, isAgreed: confirmed === plan, targets: options.targets }),
   ]);
-  await runHooksAfter(context, prepared.desired, { outcome, facts });
+  await runHooksAfter(context, prepared.desired, { outcome, facts, secrets: secretsOf(prepared) });
   return result({ ...outcome, runsNow });
+}
+
+/** Where nothing is built, what lies here says nothing of what is deployed; undefined where it does. */
+function pinnedCommit({ commit, version }: CarryOutOptions, past: readonly Release[]): Commit | undefined {
+  return version === undefined ? commit : commitOfVersions([version], past);
 }
 
 async function startRecord(
   context: Context,
   prepared: Prepared,
-  { options, plan }: { readonly options: CarryOutOptions; readonly plan: Plan },
+  {
+    options,
+    plan,
+    past,
+    commit,
+  }: {
+    readonly options: CarryOutOptions;
+    readonly plan: Plan;
+    readonly past: readonly Release[];
+    readonly commit: Commit;
+  },
 ): Promise<Recorder> {
-  const { session, desired, observed, inputs } = prepared;
-  const [past, commit] = await Promise.all([readReleases(context, session, desired), readCommit(context, inputs)]);
+  const { session, observed } = prepared;
   const release = newRelease({
     ...prepared,
     kind: options.kind,
@@ -119,23 +146,23 @@ async function endRecord(
     targets,
   }: { readonly outcome: RunResult; readonly isAgreed: boolean; readonly targets: readonly string[] },
 ): Promise<void> {
-  const { desired, session, observed, forgotten, images, secrets } = prepared;
+  const { desired, session, forgotten } = prepared;
   const reason = reasonOf(
     outcome.failed.map(({ error }) => error),
-    secrets.all(),
+    secretsOf(prepared),
   );
   const verdict = verdictOf(outcome);
-  await Promise.all([recorder.end(verdict, reason, releaseImages(images, observed)), noteGaps(prepared, outcome)]);
+  await Promise.all([
+    recorder.end(verdict, reason, releaseImages(prepared, outcome.imageIds)),
+    noteGaps(prepared, outcome),
+  ]);
   if (verdict !== 'done' || targets.length > 0) return;
-  // What could not be looked at, or was not to be removed, is not forgotten.
   const used = desired.hosts.filter(({ name }) => desired.instances.some(({ host }) => host === name));
   const hosts = used.flatMap(({ name }): readonly Host[] => {
     const host = session.hosts.get(name);
     return host === undefined ? [] : [host];
   });
-  const isGone = ({ address }: { readonly address: string }): boolean =>
-    isAgreed && observed.some(({ name }) => !used.some((each) => each.name === name) && name.endsWith(address));
-  await writeHosts(hosts, desired, [...used, ...forgotten.filter((each) => !isGone(each))]);
+  await writeHosts(hosts, desired, hostsToRemember(used, { forgotten, isAgreed }));
 }
 
 /** Each host remembers its own. */

@@ -6,7 +6,8 @@ import { engineSocket } from '../transport/local.ts';
 import type { Context } from './context.ts';
 import type { Session } from './session.ts';
 
-interface Forgotten {
+/** A host that an earlier deploy used and the config no longer has. */
+export interface Forgotten {
   readonly host: KnownHost;
   /** undefined: it does not answer. */
   readonly observed: ObservedHost | undefined;
@@ -44,6 +45,15 @@ export async function observeForgotten(
       }
     }),
   );
+}
+
+/** Those that the next commands are to find again: what could not be looked at, or was not to be removed, is not gone. */
+export function hostsToRemember(
+  used: readonly KnownHost[],
+  { forgotten, isAgreed }: { readonly forgotten: readonly Forgotten[]; readonly isAgreed: boolean },
+): readonly KnownHost[] {
+  const left = forgotten.filter(({ observed }) => observed === undefined || !isAgreed);
+  return [...used, ...left.map(({ host }) => host)];
 }
 
 /** Two hosts may follow each other under one name. */

@@ -7,6 +7,7 @@ import { initState } from '../execute/resources.ts';
 import { writeHold } from '../history/hold.ts';
 import { stateName } from '../observe/state.ts';
 import type { Context } from './context.ts';
+import { observeForgotten } from './forgotten.ts';
 import { prepareRunning } from './prepare.ts';
 import type { Prepared } from './prepare.ts';
 import { whoIs } from './release.ts';
@@ -35,10 +36,12 @@ export async function lock(context: Context, message: string): Promise<HoldResul
   return { ...desired, hold, hosts: used.map(({ name }) => name), unreachable };
 }
 
-/** Lifts the hold wherever it lies; nothing to lift is no error. */
+/** Lifts the hold wherever a deploy would meet it, also on hosts that left the config; nothing to lift is no error. */
 export async function unlock(context: Context): Promise<HoldResult> {
   await using prepared = await prepareReadable(context, []);
-  const { desired, observed, unreachable } = prepared;
+  const { desired, session, unreachable } = prepared;
+  const forgotten = await observeForgotten(context, session, prepared);
+  const observed = [...prepared.observed, ...forgotten.flatMap((each) => each.observed ?? [])];
   const held = observed.filter(({ state }) => state?.hold !== undefined);
   await writeTo(context, prepared, { hosts: held, hold: undefined });
   return { ...desired, hold: holdOn(observed), hosts: held.map(({ name }) => name), unreachable };

@@ -1,8 +1,10 @@
 import { CuError } from '../core/error.ts';
 import type { Plan } from '../core/action.ts';
 import { hostsOf } from '../core/describe.ts';
+import type { Commit } from '../core/release.ts';
 import { HOOK_MOMENTS } from '../core/rollout.ts';
 import type { HookMoment, HookSpecs } from '../core/rollout.ts';
+import type { Secret } from '../core/secret.ts';
 import type { Desired } from '../core/state.ts';
 import type { ExecutionResult } from '../execute/execute.ts';
 import { createLineSplitter } from '../transport/lines.ts';
@@ -10,18 +12,20 @@ import { runLocal } from '../transport/run-local.ts';
 import type { Context } from './context.ts';
 import { headCommit } from './head-commit.ts';
 import type { Prepared } from './prepare.ts';
+import { redact } from './redact.ts';
 
 /** What a hook is told besides what the config says. */
 export interface HookFacts {
   /** By image. */
   readonly versions: Readonly<Record<string, string>>;
-  /** Of the config's folder; null outside git. */
+  /** Of the config's folder, or of the release whose bytes are deployed; null outside git. */
   readonly commit: string | null;
   readonly hosts: readonly string[];
   /** Ids of the steps. */
   readonly plan: readonly string[];
   /** null before the deploy. */
   readonly outcome: 'done' | 'failed' | null;
+  /** Without the values of secrets. */
   readonly error: string | null;
 }
 
@@ -49,16 +53,18 @@ export async function runHooks(
 
 /** The facts before the deploy; git is asked only where there is a hook to tell. */
 export async function hookFacts(
-  context: Context,
+  context: Pick<Context, 'signal'>,
   { desired, images }: Pick<Prepared, 'desired' | 'images'>,
-  { nodes }: Plan,
+  { plan: { nodes }, pinned }: { readonly plan: Plan; readonly pinned: Commit | undefined },
 ): Promise<HookFacts> {
   const hasHooks = HOOK_MOMENTS.some((moment) => desired.hooks.commands[moment].length > 0);
+  const asksGit = hasHooks && pinned === undefined;
+  const commit = asksGit ? await headCommit(context, desired.hooks.directory) : pinned?.commit;
   return {
     versions: Object.fromEntries(
       [...images].flatMap(([name, image]) => (image.type === 'build' ? [[name, image.version]] : [])),
     ),
-    commit: hasHooks ? ((await headCommit(context, desired.hooks.directory)) ?? null) : null,
+    commit: commit ?? null,
     hosts: hostsOf(nodes),
     plan: nodes.map(({ id }) => id),
     outcome: null,
@@ -68,14 +74,18 @@ export async function hookFacts(
 
 /** What the hooks after a run are told; none is run after an interrupt. */
 export async function runHooksAfter(
-  context: Context,
-  desired: Desired,
-  { outcome, facts }: { readonly outcome: ExecutionResult; readonly facts: HookFacts },
+  context: HookContext,
+  desired: Pick<Desired, 'project' | 'environment' | 'hooks'>,
+  {
+    outcome,
+    facts,
+    secrets,
+  }: { readonly outcome: ExecutionResult; readonly facts: HookFacts; readonly secrets: readonly Secret[] },
 ): Promise<void> {
   if (outcome.cancelled) return;
   const [first] = outcome.failed;
   if (first === undefined) return runHooks(context, desired, 'afterDeploy', { ...facts, outcome: 'done' });
-  const error = `${first.node.id}: ${first.error.message}`;
+  const error = redact(`${first.node.id}: ${first.error.message}`, secrets);
   await runHooks(context, desired, 'onFailure', { ...facts, outcome: 'failed', error });
 }
 

@@ -6,10 +6,10 @@ import { CuError } from '../core/error.ts';
 import { LABELS } from '../core/state.ts';
 import type { BuildSource, Desired, InstanceSpec, ObservedHost, ObservedImage } from '../core/state.ts';
 import { parseImages } from '../observe/parse.ts';
-import { imageOnHost } from '../plan/images.ts';
+import { imageOnHost, pinnedOnHost } from '../plan/images.ts';
 import type { WantedImage } from '../plan/input.ts';
 import { PROXY_IMAGE } from '../plan/proxy/nodes.ts';
-import type { ReleaseImage } from '../core/release.ts';
+import type { ImageIds, ReleaseImage } from '../core/release.ts';
 import type { Context } from './context.ts';
 import type { Session } from './session.ts';
 
@@ -85,14 +85,17 @@ async function wantBuilt(
     at.instances.some((instance) => instance.image === source.name && instance.host === host.name),
   );
   const inputs = at.inputs.get(source.name);
+  const builder = source.on === 'local' ? at.session.localName : source.on;
+  const ids =
+    pin?.type === 'build' ? await idsLeft(pin.ids, holders, () => readBuilder(context, builder, at)) : undefined;
   const make = (digest: string, version: string, origin: OriginOrNone): WantedImage => ({
     type: 'build',
     source,
     inputs: digest,
     version,
     origin,
+    ...(ids === undefined ? {} : { ids }),
   });
-  const builder = source.on === 'local' ? at.session.localName : source.on;
   let digest = inputs?.digest ?? '';
   if (pin?.type === 'build') digest = pin.inputs;
   else if (options.version !== undefined) {
@@ -130,6 +133,23 @@ async function wantBuilt(
   }
   const version = await newVersion(context, inputs, [atBuilder, ...holders]);
   return make(digest, version, { host: builder, isBuilt: false });
+}
+
+/** The ids of a release while its bytes are anywhere; without them another build of the same inputs has to do. */
+async function idsLeft(
+  ids: ImageIds,
+  holders: readonly ObservedHost[],
+  askBuilder: () => Promise<Pick<ObservedHost, 'images' | 'name'>>,
+): Promise<ImageIds | undefined> {
+  if (Object.keys(ids).length === 0) return undefined;
+  if (holders.some((host) => pinnedOnHost(host, ids) !== undefined)) return ids;
+  try {
+    return pinnedOnHost(await askBuilder(), ids) === undefined ? undefined : ids;
+  } catch (error) {
+    // The hosts may have all that is needed without it: not yet a reason to give up.
+    if (error instanceof CuError) return undefined;
+    throw error;
+  }
 }
 
 type OriginOrNone = Extract<WantedImage, { type: 'build' }>['origin'];

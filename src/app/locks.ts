@@ -1,3 +1,5 @@
+import type { Plan } from '../core/action.ts';
+import { hostsOf } from '../core/describe.ts';
 import { acquireLocks } from '../execute/lock.ts';
 import type { Locks } from '../execute/lock.ts';
 import type { LockOwner } from '../execute/lock-channel.ts';
@@ -39,6 +41,19 @@ export async function takeLocks(
       onWarning: (host, text) => emit({ type: 'warning', host, text }),
     },
   );
+}
+
+/** Takes the locks of further hosts before something is changed there; nothing where this command takes none. */
+export async function lockFurther(
+  { locks, session }: { readonly locks: Locks | undefined; readonly session: Pick<Session, 'hosts'> },
+  names: Iterable<string>,
+): Promise<void> {
+  await locks?.add([...names].flatMap((name) => session.hosts.get(name) ?? []));
+}
+
+/** The hosts on which a plan changes what an environment has there. A builder gets an image, which all may at once. */
+export function changedHosts({ nodes }: Plan): readonly string[] {
+  return hostsOf(nodes.filter(({ action }) => action.type !== 'build-image' && action.type !== 'push-image'));
 }
 
 export function lockOwner({ username, machine, pid, now }: Context, command: string): LockOwner {

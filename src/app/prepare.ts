@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { hmacSha256, sha256, stableHash } from '../config/hash.ts';
 import type { CuError } from '../core/error.ts';
-import type { Release } from '../core/release.ts';
 import { Secret } from '../core/secret.ts';
 import type { InstanceSpec, ObservedHost } from '../core/state.ts';
 import type { BuildInputs } from '../build/inputs.ts';
@@ -11,6 +10,7 @@ import { selectInstances } from '../plan/targets.ts';
 import { readCertificates } from './certificates.ts';
 import type { Context } from './context.ts';
 import { observeForgotten } from './forgotten.ts';
+import type { Forgotten } from './forgotten.ts';
 import { readInputs, wantImages } from './images.ts';
 import type { ImageOptions } from './images.ts';
 import { takeLocks } from './locks.ts';
@@ -48,7 +48,7 @@ export interface Prepared extends AsyncDisposable, Pick<Project, 'desired' | 'en
   readonly inputs: ReadonlyMap<string, BuildInputs>;
   readonly input: PlanInput;
   /** Hosts of an earlier deploy that the config no longer has, and that may still run something. */
-  readonly forgotten: Release['hosts'];
+  readonly forgotten: readonly Forgotten[];
 }
 
 /** Opens the project, and with a command takes the lock of every host that the targets concern. */
@@ -121,7 +121,7 @@ export async function prepare(
       images,
       inputs,
       input,
-      forgotten: forgotten.map(({ host }) => host),
+      forgotten,
     };
   } catch (error) {
     await opened[Symbol.asyncDispose]();

@@ -1,14 +1,16 @@
 import { CuError, CuErrors } from '../core/error.ts';
-import type { ReleaseImage } from '../core/release.ts';
+import { withKnownIds } from '../core/release.ts';
+import type { Commit, ReleaseImage } from '../core/release.ts';
 import { LABELS } from '../core/state.ts';
 import type { ObservedContainer, ObservedHost } from '../core/state.ts';
 import { bindAll } from '../plan/plan.ts';
+import { commitOf } from '../plan/releases.ts';
 import { askHealth } from './ask-health.ts';
 import { carryOut } from './carry-out.ts';
 import type { DeployResult } from './carry-out.ts';
 import type { Context } from './context.ts';
 import { readReleases } from './history.ts';
-import { prepare, prepareRunning } from './prepare.ts';
+import { open, prepare, prepareRunning } from './prepare.ts';
 import type { Prepared } from './prepare.ts';
 
 export interface PromoteOptions {
@@ -27,24 +29,27 @@ export async function promote(context: Context, options: PromoteOptions): Promis
     throw new CuError('USAGE', `${from} cannot be promoted to itself`, { hint: 'name two environments' });
   const source = await readSource(inEnvironment(context, from), from);
   const { pauseMs, isDetached } = options;
+  const target = inEnvironment(context, to);
+  await using opened = await open(target, [], options.dryRun ? undefined : 'promote');
+  const past = await readReleases(target, opened.session, opened.project.desired);
   const request = {
     version: undefined,
     noBuild: true,
     rebuild: false,
-    pinned: source.images,
+    pinned: withKnownIds(source.images, past),
     holders: source.observed,
+    opened,
     pauseMs,
     isDetached,
   };
-  const target = inEnvironment(context, to);
-  await using prepared = await prepare(target, [], options.dryRun ? request : { ...request, command: 'promote' });
+  await using prepared = await prepare(target, [], request);
   // Bytes may come from hosts that only the other environment uses.
   for (const image of prepared.images.values()) {
     const origin = image.type === 'build' ? image.origin?.host : undefined;
     const at = prepared.desired.hosts.find(({ name }) => name === origin);
     if (at !== undefined) await prepared.session.open(at);
   }
-  return await carryOut(target, prepared, { ...options, kind: 'promote', targets: [] });
+  return await carryOut(target, prepared, { ...options, kind: 'promote', targets: [], commit: source.commit });
 }
 
 function inEnvironment(context: Context, environment: string): Context {
@@ -53,6 +58,7 @@ function inEnvironment(context: Context, environment: string): Context {
 
 interface Source {
   readonly images: Readonly<Record<string, ReleaseImage>>;
+  readonly commit: Commit;
   readonly observed: readonly ObservedHost[];
 }
 
@@ -61,11 +67,12 @@ async function readSource(context: Context, name: string): Promise<Source> {
   await using prepared = await prepareRunning(context, []);
   const { desired, observed, session } = prepared;
   const problems: CuError[] = [];
-  const newest = (await readReleases(context, session, desired)).at(-1);
+  const releases = await readReleases(context, session, desired);
+  const newest = releases.at(-1);
   if (newest !== undefined && newest.outcome !== 'done')
     problems.push(refusal(name, `its last ${newest.kind} ${newest.outcome ?? 'was cut off'}`));
   const { bound } = bindAll(prepared.input);
-  const found = new Map<string, Map<string, string>>();
+  const found: Running[] = [];
   await Promise.all(
     desired.instances.map(async (instance) => {
       const host = observed.find((each) => each.name === instance.host);
@@ -78,22 +85,34 @@ async function readSource(context: Context, name: string): Promise<Source> {
       }
       const inputs = container.labels[LABELS.inputs];
       if (inputs === undefined) return;
-      const versions = found.get(instance.image) ?? new Map<string, string>();
-      found.set(instance.image, versions.set(inputs, container.labels[LABELS.version] ?? ''));
+      const version = container.labels[LABELS.version] ?? '';
+      found.push({ ...instance, inputs, version, imageId: container.imageId });
     }),
   );
-  for (const [image, versions] of found)
+  const images = desired.images.flatMap((image): readonly (readonly [string, ReleaseImage])[] => {
+    const running = found.filter((each) => each.image === image.name);
+    const [first] = running;
+    if (first === undefined) return [];
+    const versions = new Map(running.map(({ inputs, version }) => [inputs, version]));
     if (versions.size > 1)
-      problems.push(refusal(name, `several versions of ${image} run there: ${[...versions.values()].join(', ')}`));
+      problems.push(refusal(name, `several versions of ${image.name} run there: ${[...versions.values()].join(', ')}`));
+    const { version, inputs } = first;
+    const repository = image.type === 'build' ? image.repository : '';
+    const ids = Object.fromEntries(running.map(({ host, imageId }) => [host, imageId]));
+    return [[image.name, { type: 'build', version, inputs, repository, ids }]];
+  });
   if (problems.length > 0) throw new CuErrors(problems);
-  const images = [...found].flatMap(([image, versions]) =>
-    [...versions].map(([inputs, version]): [string, ReleaseImage] => {
-      const source = desired.images.find((each) => each.name === image);
-      const repository = source?.type === 'build' ? source.repository : '';
-      return [image, { type: 'build', version, inputs, repository }];
-    }),
-  );
-  return { images: Object.fromEntries(images), observed };
+  const commit = newest === undefined ? { commit: undefined, isDirty: false } : commitOf(newest, releases);
+  return { images: Object.fromEntries(images), commit, observed };
+}
+
+/** A container of an image that cu has built. */
+interface Running {
+  readonly image: string;
+  readonly host: string;
+  readonly inputs: string;
+  readonly version: string;
+  readonly imageId: string;
 }
 
 async function stateOf(

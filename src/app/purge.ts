@@ -2,6 +2,7 @@ import { CuErrors } from '../core/error.ts';
 import { purgeContainers, purgeImages } from '../plan/purge.ts';
 import type { PurgeItem } from '../render/purge-text.ts';
 import type { Context } from './context.ts';
+import { changedHosts, lockFurther } from './locks.ts';
 import { prepareRunning } from './prepare.ts';
 import { runPlan } from './run-plan.ts';
 
@@ -29,6 +30,7 @@ export async function purge(context: Context, what: readonly ('containers' | 'im
   if (!context.options.yes || candidates.length === 0) return { items, isRemoved: false, failures: {} };
   const plan = { nodes: candidates.map(({ node }) => node) };
   context.emit({ type: 'plan-ready', plan });
+  await lockFurther(prepared, changedHosts(plan));
   const outcome = await runPlan(context, prepared, plan);
   const done = new Set(outcome.done.map((node) => node.id));
   const removed = items.filter((_, index) => done.has(candidates[index]?.node.id ?? ''));

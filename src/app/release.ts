@@ -4,18 +4,17 @@ import type { EnvironmentConfig } from '../config/parse.ts';
 import type { Plan } from '../core/action.ts';
 import type { CuError } from '../core/error.ts';
 import { releaseId, releaseSteps } from '../core/release.ts';
-import type { Release, ReleaseImage, ReleaseKind } from '../core/release.ts';
+import type { Commit, ImageIds, Release, ReleaseImage, ReleaseKind } from '../core/release.ts';
 import type { KnownHost } from '../core/state.ts';
 import type { Secret } from '../core/secret.ts';
-import type { Desired, HostTarget, ObservedHost } from '../core/state.ts';
+import type { Desired, HostTarget, InstanceSpec, ObservedHost } from '../core/state.ts';
 import { packDocument, unpackDocument } from '../history/document.ts';
 import { imageOnHost } from '../plan/images.ts';
 import type { WantedImage } from '../plan/input.ts';
 import type { Context } from './context.ts';
+import { redact } from './redact.ts';
 
 const LONGEST_REASON = 300;
-/** Shorter values stand in too many words by chance. */
-const SHORTEST_SECRET = 4;
 
 export interface ReleaseParts {
   readonly kind: ReleaseKind;
@@ -31,6 +30,8 @@ export interface ReleaseParts {
   readonly desired: Desired;
   readonly observed: readonly ObservedHost[];
   readonly images: ReadonlyMap<string, WantedImage>;
+  /** Those that are deployed. */
+  readonly instances: readonly Pick<InstanceSpec, 'image' | 'host'>[];
   readonly plan: Plan;
 }
 
@@ -51,7 +52,7 @@ export function newRelease(parts: ReleaseParts): Release {
     ...commit,
     outcome: undefined,
     reason: undefined,
-    images: releaseImages(parts.images, parts.observed),
+    images: releaseImages(parts),
     steps: releaseSteps(parts.plan),
     hosts: desired.hosts.map(releaseHost),
     config: packDocument(documentToStore(environment)),
@@ -59,24 +60,32 @@ export function newRelease(parts: ReleaseParts): Release {
   };
 }
 
-/** Which bytes the images stand for on these hosts, by what was observed there. */
+/** Which bytes the images stand for, by what was observed on the hosts and by what a run has `made` of it since. */
 export function releaseImages(
-  images: ReadonlyMap<string, WantedImage>,
-  observed: readonly ObservedHost[],
+  at: Pick<ReleaseParts, 'images' | 'observed' | 'instances'>,
+  made: Readonly<Record<string, ImageIds>> = {},
 ): Release['images'] {
-  return Object.fromEntries([...images].map(([name, wanted]) => [name, releaseImage(wanted, observed)]));
+  return Object.fromEntries([...at.images].map(([name, wanted]) => [name, releaseImage(wanted, at, made[name] ?? {})]));
 }
 
-function releaseImage(wanted: WantedImage, observed: readonly ObservedHost[]): ReleaseImage {
-  if (wanted.type === 'build') {
-    const { version, inputs, source } = wanted;
-    return { type: 'build', version, inputs, repository: source.repository };
-  }
-  const ids = observed.flatMap((host) => {
+function releaseImage(
+  wanted: WantedImage,
+  { observed, instances }: Pick<ReleaseParts, 'observed' | 'instances'>,
+  made: ImageIds,
+): ReleaseImage {
+  const found = observed.flatMap((host): readonly (readonly [string, string])[] => {
     const image = imageOnHost(host, wanted);
     return image === undefined ? [] : [[host.name, image.id]];
   });
-  return { type: 'ref', reference: wanted.source.reference, ids: Object.fromEntries(ids) };
+  if (wanted.type === 'ref')
+    return { type: 'ref', reference: wanted.source.reference, ids: { ...Object.fromEntries(found), ...made } };
+  const { version, inputs, source, origin } = wanted;
+  // Other hosts may have another build of the same inputs, and so has each of them while this one is still to be built.
+  const users = new Set(instances.filter(({ image }) => image === source.name).map(({ host }) => host));
+  const known = [...(origin?.isBuilt === false ? [] : found), ...Object.entries(made)];
+  const own = known.filter(([host]) => users.has(host) || host === origin?.host);
+  const ids = { ...wanted.ids, ...Object.fromEntries(own) };
+  return { type: 'build', version, inputs, repository: source.repository, ids };
 }
 
 function releaseHost(target: HostTarget): KnownHost {
@@ -95,14 +104,9 @@ export function reasonOf(errors: readonly CuError[], secrets: readonly Secret[])
   if (first === undefined) return undefined;
   const where = first.host === undefined ? '' : `${first.host}: `;
   const more = errors.length === 1 ? '' : ` (and ${errors.length - 1} more)`;
-  const values = secrets.flatMap((secret) => secret.reveal().split(/\r?\n/));
-  const text = values
-    .filter((value) => value.length >= SHORTEST_SECRET)
-    .reduce((rest, value) => rest.replaceAll(value, '[redacted]'), `${where}${first.message}${more}`);
+  const text = redact(`${where}${first.message}${more}`, secrets);
   return text.replaceAll(/\s+/g, ' ').trim().slice(0, LONGEST_REASON);
 }
-
-export type Commit = Pick<Release, 'commit' | 'isDirty'>;
 
 /** What the images are built from: the first commit, and whether anything lies there that git does not know. */
 export async function readCommit(context: Context, inputs: ReadonlyMap<string, BuildInputs>): Promise<Commit> {

@@ -4,6 +4,7 @@ import type { ExecutionResult } from '../execute/execute.ts';
 import { planRemove } from '../plan/remove.ts';
 import type { Context } from './context.ts';
 import { prepareUnheld } from './hold.ts';
+import { changedHosts, lockFurther } from './locks.ts';
 import { runPlan } from './run-plan.ts';
 
 export interface RemoveResult {
@@ -32,5 +33,6 @@ export async function remove(context: Context, options: { readonly volumes: bool
         unreachable: prepared.unreachable,
       };
   }
+  await lockFurther(prepared, changedHosts(plan));
   return { plan, outcome: await runPlan(context, prepared, plan), unreachable: prepared.unreachable };
 }

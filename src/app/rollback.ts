@@ -1,12 +1,14 @@
 import { resolveConfig } from '../config/resolve.ts';
 import { CuError } from '../core/error.ts';
-import { previousHealthy } from '../plan/releases.ts';
+import { commitOf, previousHealthy } from '../plan/releases.ts';
 import { carryOut } from './carry-out.ts';
 import type { DeployResult } from './carry-out.ts';
 import type { Context } from './context.ts';
 import { readReleases } from './history.ts';
+import { lockFurther } from './locks.ts';
 import { open, prepare } from './prepare.ts';
 import { releaseConfig } from './release.ts';
+import { hostsFor } from './session.ts';
 
 export interface RollbackOptions {
   /** A version or the id of a release; undefined: the last one that was healthy. */
@@ -29,11 +31,21 @@ export async function rollback(context: Context, options: RollbackOptions): Prom
     const environment = releaseConfig(release, project.environment);
     const { directory } = project.loaded;
     const desired = resolveConfig(environment, { directory, home: context.home, store: project.secrets });
+    // All that answer were opened to read what they remember.
+    await lockFurther(opened, hostsFor(desired, desired.instances, { isWhole: true }).used);
     const then = { ...opened, project: { ...project, environment, desired } };
     const { pauseMs, isDetached } = options;
     const request = { version: undefined, noBuild: true, rebuild: false, pinned: release.images, opened: then };
     await using prepared = await prepare(context, [], { ...request, pauseMs, isDetached });
-    return await carryOut(context, prepared, { ...options, kind: 'rollback', targets: [], origin: release.id });
+    // `version` names the release here, not what every image is to have.
+    return await carryOut(context, prepared, {
+      kind: 'rollback',
+      targets: [],
+      origin: release.id,
+      commit: commitOf(release, releases),
+      dryRun: options.dryRun,
+      prune: options.prune,
+    });
   } finally {
     await opened[Symbol.asyncDispose]();
   }

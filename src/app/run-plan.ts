@@ -1,5 +1,6 @@
 import type { Plan, PlanNode } from '../core/action.ts';
 import { CuError } from '../core/error.ts';
+import type { ImageIds } from '../core/release.ts';
 import type { FailurePolicy } from '../core/rollout.ts';
 import { execute } from '../execute/execute.ts';
 import type { ExecutionResult, RunStep } from '../execute/execute.ts';
@@ -27,6 +28,8 @@ const GRACE_MS = 4000;
 export interface RunResult extends ExecutionResult {
   readonly undone?: ExecutionResult;
   readonly gaps?: readonly Gap[];
+  /** By image; what was built, pulled or sent is known only now. */
+  readonly imageIds?: Readonly<Record<string, ImageIds>>;
 }
 
 interface RunOptions {
@@ -57,7 +60,7 @@ export async function runPlan(
       parallel: context.options.parallel ?? DEFAULT_STEPS,
       onFailure: policy,
     });
-  const result = { ...(await walk(plan, onFailure)), gaps: runner.gaps };
+  const result = { ...(await walk(plan, onFailure)), gaps: runner.gaps, imageIds: runner.imageIds() };
   if (result.cancelled) await letDrain(context, prepared, { plan, done: result.done, grace });
   const done = new Set(result.done.map(({ id }) => id));
   // Whatever step it was that failed: a rollout of which a gate is not passed is half done.

@@ -5,10 +5,22 @@ export type ReleaseKind = 'deploy' | 'rollback' | 'promote';
 
 export type ReleaseOutcome = 'done' | 'failed' | 'rolled-back' | 'interrupted';
 
-/** Which bytes an image stood for: those of a build by version, others by the id that each host had. */
+/** What an image is called on each host, by the host's name: one image has several ids where engines store it unlike. */
+export type ImageIds = Readonly<Record<string, string>>;
+
+/**
+ * Which bytes an image stood for, by the id that each host had. Of a build they are empty in what an earlier cu wrote;
+ * its version and its inputs do not tell one build from another of the same files.
+ */
 export type ReleaseImage =
-  | { readonly type: 'build'; readonly version: string; readonly inputs: string; readonly repository: string }
-  | { readonly type: 'ref'; readonly reference: string; readonly ids: Readonly<Record<string, string>> };
+  | {
+      readonly type: 'build';
+      readonly version: string;
+      readonly inputs: string;
+      readonly repository: string;
+      readonly ids: ImageIds;
+    }
+  | { readonly type: 'ref'; readonly reference: string; readonly ids: ImageIds };
 
 /** One deploy of an environment, as its hosts remember it. It never holds the value of a secret. */
 export interface Release {
@@ -41,6 +53,9 @@ export interface Release {
   readonly origin: string | undefined;
 }
 
+/** What was checked out when something was built; undefined outside git, and where nobody remembers. */
+export type Commit = Pick<Release, 'commit' | 'isDirty'>;
+
 const MOST_STEPS = 200;
 
 /** `20261123-101200-0a1b`: sorts by time, UTC; the suffix is four hex digits of chance. */
@@ -54,6 +69,22 @@ export function releaseSteps(plan: Plan): readonly string[] {
   const steps = plan.nodes.map(({ id, cause }) => `${id}: ${cause}`);
   if (steps.length <= MOST_STEPS) return steps;
   return [...steps.slice(0, MOST_STEPS - 1), `and ${steps.length - MOST_STEPS + 1} more`];
+}
+
+/**
+ * `images`, with what the same bytes were called on further hosts in an earlier release: engines that store images in
+ * another way name them unlike, and what was brought there is not to be brought again.
+ */
+export function withKnownIds(images: Release['images'], history: readonly Release[]): Release['images'] {
+  return Object.fromEntries(
+    Object.entries(images).map(([name, image]) => {
+      const values = new Set(Object.values(image.ids));
+      const known = history
+        .map((release) => Object.entries(release.images[name]?.ids ?? {}))
+        .filter((ids) => ids.some(([, id]) => values.has(id)));
+      return [name, { ...image, ids: { ...Object.fromEntries(known.flat()), ...image.ids } }];
+    }),
+  );
 }
 
 /** The versions of what was built, each once. */

@@ -41,6 +41,8 @@ export interface Gap {
 export interface Runner extends AsyncDisposable {
   readonly run: RunStep;
   readonly gaps: readonly Gap[];
+  /** What each image is called on each host by now. */
+  imageIds(): ReturnType<ImageSteps['ids']>;
 }
 
 export function createRunner(scope: RunScope): Runner {
@@ -50,6 +52,7 @@ export function createRunner(scope: RunScope): Runner {
   return {
     run: (node, signal) => runStep(node, signal, { scope, images, passed, gaps }),
     gaps,
+    imageIds: () => images.ids(),
     [Symbol.asyncDispose]: () => images[Symbol.asyncDispose](),
   };
 }

@@ -2,6 +2,7 @@ import pLimit from 'p-limit';
 import type { PlanNode } from '../core/action.ts';
 import { CuError } from '../core/error.ts';
 import type { OnProgress } from '../core/event.ts';
+import type { ImageIds } from '../core/release.ts';
 import { formatBytes } from '../core/format.ts';
 import { imageOnHost } from '../plan/images.ts';
 import type { WantedImage } from '../plan/input.ts';
@@ -24,6 +25,8 @@ export interface ImageSteps extends AsyncDisposable {
   /** The id that an image has on a host. */
   idOn(host: string, image: string): string;
   knownIdOn(host: string, image: string): string | undefined;
+  /** All that is known by now, by image. */
+  ids(): Readonly<Record<string, ImageIds>>;
   build(node: PlanNode, image: string, version: string, output: StepOutput): Promise<undefined>;
   push(node: PlanNode, image: string, version: string, output: StepOutput): Promise<string>;
   ship(node: PlanNode, image: string, from: string, output: StepOutput): Promise<string>;
@@ -32,8 +35,10 @@ export interface ImageSteps extends AsyncDisposable {
 }
 
 export function createImageSteps(scope: RunScope): ImageSteps {
-  const ids = new Map<string, string>();
-  const key = (host: string, image: string): string => `${host} ${image}`;
+  const ids = new Map<string, Map<string, string>>();
+  const remember = (host: string, image: string, id: string): void => {
+    ids.set(image, new Map(ids.get(image)).set(host, id));
+  };
   const digests = new Map<string, string>();
   const exports = new Map<string, Promise<ShippableImage>>();
   const uplink = pLimit(UPLINKS);
@@ -43,13 +48,13 @@ export function createImageSteps(scope: RunScope): ImageSteps {
   for (const [name, wanted] of scope.images) {
     // A builder that is no host of the plan was not observed.
     if (wanted.type === 'build' && wanted.origin?.isBuilt === true)
-      ids.set(key(wanted.origin.host, name), wanted.origin.imageId);
+      remember(wanted.origin.host, name, wanted.origin.imageId);
     for (const host of scope.observed.values()) {
       const present = imageOnHost(host, wanted);
-      if (present !== undefined) ids.set(key(host.name, name), present.id);
+      if (present !== undefined) remember(host.name, name, present.id);
     }
   }
-  const knownIdOn = (host: string, image: string): string | undefined => ids.get(key(host, image));
+  const knownIdOn = (host: string, image: string): string | undefined => ids.get(image)?.get(host);
   const idOn = (host: string, image: string): string => {
     const id = knownIdOn(host, image);
     if (id === undefined) throw new Error(`image ${image} has no id on ${host}`);
@@ -60,7 +65,7 @@ export function createImageSteps(scope: RunScope): ImageSteps {
     imageId: string,
     { signal, onProgress }: StepOutput,
   ): Promise<ShippableImage> => {
-    const at = key(host.name, imageId);
+    const at = `${host.name} ${imageId}`;
     const known = exports.get(at);
     if (known !== undefined) return known;
     const isLocal = scope.desired.hosts.find((target) => target.name === host.name)?.connection !== 'ssh';
@@ -102,6 +107,7 @@ export function createImageSteps(scope: RunScope): ImageSteps {
   return {
     idOn,
     knownIdOn,
+    ids: () => Object.fromEntries([...ids].map(([name, perHost]) => [name, Object.fromEntries(perHost)])),
     build: async (node, name, version, output) => {
       const { source } = builtImage(scope, name);
       const inputs = scope.inputs.get(name);
@@ -124,7 +130,7 @@ export function createImageSteps(scope: RunScope): ImageSteps {
         signal: output.signal,
         onOutput: output.onOutput,
       });
-      ids.set(key(node.host, name), imageId);
+      remember(node.host, name, imageId);
       return undefined;
     },
     push: async (node, name, version, { signal, onProgress }) => {
@@ -147,7 +153,7 @@ export function createImageSteps(scope: RunScope): ImageSteps {
       const { source, version } = builtImage(scope, name);
       const origin = { host: hostOf(scope, from), imageId: idOn(from, name) };
       const { imageId, note } = await deliver(node, origin, [`${source.repository}:${version}`], output);
-      ids.set(key(node.host, name), imageId);
+      remember(node.host, name, imageId);
       return note;
     },
     pull: async (node, name, reference, output) => {
@@ -169,12 +175,12 @@ export function createImageSteps(scope: RunScope): ImageSteps {
       try {
         const imageId = await pullOn(host);
         if (wanted.type === 'build') await nameImage(host.docker(), imageId, [reference]);
-        ids.set(key(node.host, name), imageId);
+        remember(node.host, name, imageId);
         return undefined;
       } catch (error) {
         if (wanted.type === 'build' || output.signal.aborted || !(error instanceof CuError)) throw error;
         const imageId = await shipFromHere({ node, reference, error, pullOn, deliver, output });
-        ids.set(key(node.host, name), imageId);
+        remember(node.host, name, imageId);
         return 'sent from this machine';
       }
     },

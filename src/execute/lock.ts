@@ -27,6 +27,8 @@ export interface LockOptions {
 export interface Locks extends AsyncDisposable {
   /** Aborts when the lock of a host ended before it was given back: nothing more may be changed there. */
   lostOn(host: string): AbortSignal | undefined;
+  /** Takes those of further hosts as well, all or none of them; a host that was asked already costs nothing. */
+  add(hosts: readonly Host[]): Promise<void>;
 }
 
 const POLL_MS = 500;
@@ -43,9 +45,6 @@ const LEAST_ROUNDS = 4;
  * several deployers one goes on and none waits for another in a circle.
  */
 export async function acquireLocks(hosts: readonly Host[], options: LockOptions): Promise<Locks> {
-  const sorted = hosts.toSorted((one, other) => (one.name < other.name ? -1 : 1));
-  const startedAt = options.now();
-  let told = '';
   const warned = new Set<string>();
   const once: LockOptions = {
     ...options,
@@ -56,9 +55,28 @@ export async function acquireLocks(hosts: readonly Host[], options: LockOptions)
       warned.add(host);
     },
   };
+  const held: HeldLock[] = [];
+  const asked = new Set<string>();
+  const locks: Locks = {
+    lostOn: (host) => held.find((lock) => lock.host === host)?.lost,
+    add: async (further) => {
+      const fresh = further.filter(({ name }) => !asked.has(name));
+      held.push(...(await takeUntilHeld(fresh, once)));
+      for (const { name } of fresh) asked.add(name);
+    },
+    [Symbol.asyncDispose]: () => release(held),
+  };
+  await locks.add(hosts);
+  return locks;
+}
+
+async function takeUntilHeld(hosts: readonly Host[], options: LockOptions): Promise<readonly HeldLock[]> {
+  const sorted = hosts.toSorted((one, other) => (one.name < other.name ? -1 : 1));
+  const startedAt = options.now();
+  let told = '';
   for (let round = 0; ; round += 1) {
-    const taken = round === 0 ? await takeAll(sorted, once) : await takeInOrder(sorted, once);
-    if (taken.refusal === undefined) return locksOf(taken.held);
+    const taken = round === 0 ? await takeAll(sorted, options) : await takeInOrder(sorted, options);
+    if (taken.refusal === undefined) return taken.held;
     await release(taken.held);
     const text = refusalText(taken.refusal, options);
     const { owner } = taken.refusal;
@@ -142,13 +160,6 @@ async function take(host: Host, { name, owner, signal, onWarning }: LockOptions)
       onWarning(host.name, 'there is no `flock`: two deploys at once are not kept apart there');
       return { type: 'none' };
   }
-}
-
-function locksOf(held: readonly HeldLock[]): Locks {
-  return {
-    lostOn: (host) => held.find((lock) => lock.host === host)?.lost,
-    [Symbol.asyncDispose]: () => release(held),
-  };
 }
 
 async function release(held: readonly HeldLock[]): Promise<void> {

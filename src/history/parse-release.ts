@@ -14,7 +14,14 @@ const host = z.object({
 });
 
 const image = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('build'), version: z.string(), inputs: z.string(), repository: z.string() }),
+  z.object({
+    type: z.literal('build'),
+    version: z.string(),
+    inputs: z.string(),
+    repository: z.string(),
+    // Releases of an earlier cu have none.
+    ids: z._default(z.record(z.string(), z.string()), {}),
+  }),
   z.object({ type: z.literal('ref'), reference: z.string(), ids: z.record(z.string(), z.string()) }),
 ]);
 

@@ -46,7 +46,10 @@ function imageChanges(container: ObservedContainer, { host, image, rebuild }: Co
     if (container.labels[LABELS.inputs] !== image.inputs) return [`new version ${image.version}`];
     if (rebuild) return ['image rebuilt'];
   }
-  return present !== undefined && present.id !== container.imageId ? ['image changed'] : [];
+  if (present !== undefined) return present.id === container.imageId ? [] : ['image changed'];
+  // The bytes of a release come from another host first.
+  const pinned = image.type === 'build' ? image.ids : undefined;
+  return pinned === undefined || Object.values(pinned).includes(container.imageId) ? [] : ['image changed'];
 }
 
 function brokenState(container: ObservedContainer): string | undefined {

@@ -1,20 +1,32 @@
 import type { PlanNode } from '../core/action.ts';
+import type { ImageIds } from '../core/release.ts';
 import { LABELS } from '../core/state.ts';
 import type { ObservedHost, ObservedImage } from '../core/state.ts';
 import type { PlanInput, WantedImage } from './input.ts';
 import { PROXY_IMAGE } from './proxy/nodes.ts';
 import { isProxied } from './proxy/routes.ts';
 
-/** The newest image on a host that is the wanted one: by input digest when cu built it, else by reference. */
-export function imageOnHost(
-  host: Pick<ObservedHost, 'images'> & Partial<Pick<ObservedHost, 'name'>>,
-  wanted: WantedImage,
-): ObservedImage | undefined {
-  const id = wanted.type === 'ref' ? wanted.ids?.[host.name ?? ''] : undefined;
-  const pinned = id === undefined ? undefined : host.images.find((image) => image.id === id);
+/** What a host has; one that is asked for its images alone may have no name. */
+type Holder = Pick<ObservedHost, 'images'> & Partial<Pick<ObservedHost, 'name'>>;
+
+/**
+ * The image on a host that is the wanted one: that of a release, else the newest by input digest when cu built it, by
+ * reference otherwise. What was built again of the same inputs is not what a release had; a reference has to do where
+ * its bytes are gone, because cu cannot bring them back.
+ */
+export function imageOnHost(host: Holder, wanted: WantedImage): ObservedImage | undefined {
+  if (wanted.type === 'build' && wanted.ids !== undefined) return pinnedOnHost(host, wanted.ids);
+  const id = wanted.ids?.[host.name ?? ''];
+  const pinned = host.images.find((image) => image.id === id);
   if (pinned !== undefined) return pinned;
   const found = host.images.filter((image) => isWanted(image, wanted));
   return found.toSorted((a, b) => b.createdAt - a.createdAt || a.id.localeCompare(b.id))[0];
+}
+
+/** By the id that this host had, else by that of any other: engines that store images alike call them the same. */
+export function pinnedOnHost(host: Holder, ids: ImageIds): ObservedImage | undefined {
+  const own = host.images.find(({ id }) => id === ids[host.name ?? '']);
+  return own ?? host.images.find(({ id }) => Object.values(ids).includes(id));
 }
 
 function isWanted(image: ObservedImage, wanted: WantedImage): boolean {

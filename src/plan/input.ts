@@ -1,4 +1,5 @@
 import type { ContainerSpec } from '../core/container.ts';
+import type { ImageIds } from '../core/release.ts';
 import type { Secret } from '../core/secret.ts';
 import type { BuildSource, Desired, InstanceSpec, ObservedHost, RefSource } from '../core/state.ts';
 import type { Certificates } from '../core/proxy.ts';
@@ -15,12 +16,14 @@ export type WantedImage =
         | { readonly host: string; readonly isBuilt: false }
         | { readonly host: string; readonly isBuilt: true; readonly imageId: string }
         | undefined;
+      /** The bytes of a release, wherever they have to come from; without them the newest of these inputs will do. */
+      readonly ids?: ImageIds;
     }
   | {
       readonly type: 'ref';
       readonly source: RefSource;
       /** By host: which bytes the reference stood for in the release that is gone back to. */
-      readonly ids?: Readonly<Record<string, string>>;
+      readonly ids?: ImageIds;
     };
 
 /** Digests are handed in, so that planning needs no crypto of its own. */

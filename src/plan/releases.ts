@@ -1,6 +1,6 @@
 import { CuError } from '../core/error.ts';
 import { versionsOf } from '../core/release.ts';
-import type { Release } from '../core/release.ts';
+import type { Commit, Release } from '../core/release.ts';
 import { suggest } from '../core/suggest.ts';
 
 const MOST_KNOWN = 10;
@@ -22,6 +22,26 @@ export function previousHealthy(
   const before = newest?.outcome === 'done' ? placeOf(newest, history) : Number.POSITIVE_INFINITY;
   const found = healthy.findLast(({ sequence }) => sequence < before);
   return found === undefined ? nothingBefore(healthy) : originOf(found, history);
+}
+
+/**
+ * What a release was built from, of a history that is sorted oldest first. A rollback or a promotion that an earlier cu
+ * recorded has no commit of its own: it has that of its versions.
+ */
+export function commitOf(release: Release, history: readonly Release[]): Commit {
+  return release.commit === undefined ? commitOfVersions(versionsOf(release), history) : pickCommit(release);
+}
+
+/** That of the release which first built one of these versions, as far as it is remembered. */
+export function commitOfVersions(versions: readonly string[], history: readonly Release[]): Commit {
+  const first = history.find(
+    (release) => release.commit !== undefined && versionsOf(release).some((version) => versions.includes(version)),
+  );
+  return first === undefined ? { commit: undefined, isDirty: false } : pickCommit(first);
+}
+
+function pickCommit({ commit, isDirty }: Release): Commit {
+  return { commit, isDirty };
 }
 
 /** Where in time what runs now comes from, so that going back twice goes further back. */

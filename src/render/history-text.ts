@@ -7,6 +7,7 @@ import type { Theme } from './theme.ts';
 
 const COLUMNS = [
   { title: 'when' },
+  { title: 'id' },
   { title: 'version' },
   { title: 'commit' },
   { title: 'who' },
@@ -22,8 +23,9 @@ export function historyText(releases: readonly Release[], name: string, theme: T
   const cells = releases.map((release) =>
     [
       formatMoment(release.startedAt),
-      // Where nothing is built the id is what a rollback takes.
-      versionsOf(release).join(' ') || release.id,
+      // Two releases may have one version, others have none: `cu rollback` takes an id as well.
+      release.id,
+      versionsOf(release).join(' ') || '-',
       commitText(release),
       release.who,
       [release.kind, ...release.targets].join(' '),

@@ -95,6 +95,20 @@ test('lifting a hold twice is no error', async () => {
   expect((await mine.cu('deploy')).exitCode).toBe(0);
 });
 
+test('a hold on a host that left the config is lifted with the others', async () => {
+  const config = await mine.read('cu.config.yaml');
+  await mine.cu('lock', '-m', 'host2 moves out');
+  try {
+    await mine.write('cu.config.yaml', config.replace(/^ {2}host2: .*\n/m, '').replace('[host1, host2]', '[host1]'));
+    const unlocked = await mine.cu('unlock', '--json');
+
+    expect(JSON.parse(unlocked.stdout.split('\n').at(-1) ?? '')).toMatchObject({ exitCode: 0, hosts: HOSTS });
+  } finally {
+    await mine.write('cu.config.yaml', config);
+  }
+  expect((await mine.cu('unlock')).stdout).toBe(`${PROJECT} dev was not locked`);
+});
+
 test("somebody else's hold has to be lifted before one can leave one's own", async () => {
   await writeHold('host2', { message: 'demo at noon', who: 'ana@laptop', since: 1_795_428_720_000 });
 

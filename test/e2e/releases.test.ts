@@ -1,3 +1,4 @@
+import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { eventually, SMALL_APP, startScenario } from '../support/scenario.ts';
 import type { Scenario } from '../support/scenario.ts';
@@ -18,6 +19,7 @@ interface Recorded {
   readonly kind: string;
   readonly outcome: string;
   readonly reason?: string;
+  readonly commit?: string;
   readonly versions: readonly string[];
 }
 
@@ -34,6 +36,18 @@ async function release(version: string): Promise<void> {
   await scenario.write('app.sh', (SMALL_APP['app.sh'] ?? '').replace('VERSION=one', `VERSION=${version}`));
   const deployed = await scenario.cu('deploy');
   expect(deployed.exitCode, deployed.all).toBe(0);
+}
+
+/** What lies in the project's folder becomes a commit, which is returned. */
+async function commit(): Promise<string> {
+  const git = async (...argv: readonly string[]): Promise<string> => {
+    const who = ['-c', 'user.name=ana', '-c', 'user.email=ana@example.org'];
+    return (await execa('git', [...who, ...argv], { cwd: scenario.directory })).stdout.trim();
+  };
+  await git('init', '--quiet');
+  await git('add', '--all');
+  await git('commit', '--quiet', '--allow-empty', '--message', 'work');
+  return git('rev-parse', 'HEAD');
 }
 
 async function history(environment = 'dev'): Promise<readonly Recorded[]> {
@@ -56,9 +70,25 @@ async function colourOn(host: string): Promise<string> {
   return scenario.docker(host, 'exec', `${PROJECT}-dev-site-1`, 'sh', '-c', 'echo $COLOUR');
 }
 
+/** As if somebody else changed the environment on a host meanwhile. */
+async function whileLocked<T>(host: string, work: () => Promise<T>): Promise<T> {
+  const find = `case $(ls -ld /run/lock/) in d???????w*) dir=/run/lock ;; *) dir=/tmp ;; esac; lock=$dir/cu-${PROJECT}-dev.lock`;
+  const sh = (script: string): ReturnType<Scenario['testbed']['exec']> =>
+    scenario.testbed.exec(host, ['sh', '-c', `${find}; ${script}`]);
+  const holding = sh('exec 9<$lock; flock 9; until [ -e $lock.end ]; do sleep 0.1; done; rm $lock.end');
+  try {
+    await eventually(async () => expect((await sh('flock -n $lock true')).exitCode).not.toBe(0));
+    return await work();
+  } finally {
+    await sh('touch $lock.end');
+    await holding;
+  }
+}
+
 test('a deploy is recorded with what it did, one without changes is not', async () => {
   const before = await history();
   expect(before).toMatchObject([{ kind: 'deploy', outcome: 'done' }]);
+  expect((await scenario.cu('history')).stdout).toContain(`  ${before[0]?.id}  `);
 
   expect(await scenario.cu('deploy')).toMatchObject({ exitCode: 0, stdout: 'nothing to do' });
 
@@ -68,7 +98,9 @@ test('a deploy is recorded with what it did, one without changes is not', async 
 test('rollback brings back the images and the settings of the release before, and rollback again goes on back', async () => {
   const config = await scenario.read('cu.config.yaml');
   await scenario.write('cu.config.yaml', config.replace('COLOUR: red', 'COLOUR: blue'));
+  const built = await commit();
   await release('two');
+  expect(await commit()).not.toBe(built);
   await scenario.write('cu.config.yaml', config.replace('COLOUR: red', 'COLOUR: green'));
   await release('three');
   expect(await answers()).toEqual(['three', 'three']);
@@ -82,6 +114,7 @@ test('rollback brings back the images and the settings of the release before, an
   expect(first.all).not.toContain('built');
   expect(await answers()).toEqual(['two', 'two']);
   expect(await colourOn('host2')).toBe('blue');
+  expect((await history())[0]).toMatchObject({ kind: 'rollback', commit: built });
 
   const second = await scenario.cu('rollback');
 
@@ -138,7 +171,27 @@ test('promote gives the same bytes to another environment, and refuses what is n
     ),
   );
   expect(stable).toBe(dev);
-  expect(await history('stable')).toMatchObject([{ kind: 'promote', outcome: 'done' }]);
+  const [newest] = await history();
+  expect(newest?.commit).toMatch(/^[0-9a-f]{40}$/);
+  expect(await history('stable')).toMatchObject([{ kind: 'promote', outcome: 'done', commit: newest?.commit }]);
+});
+
+test('a rollback undoes a rebuild of the same files, byte for byte', async () => {
+  const imageIds = (): Promise<readonly string[]> =>
+    Promise.all(
+      ['host1', 'host2'].map((host) =>
+        scenario.docker(host, 'inspect', '--format', '{{.Image}}', `${PROJECT}-dev-site-1`),
+      ),
+    );
+  const before = await imageIds();
+  const rebuilt = await scenario.cu('deploy', '--rebuild');
+  expect(rebuilt.exitCode, rebuilt.all).toBe(0);
+  for (const id of await imageIds()) expect(before).not.toContain(id);
+
+  const back = await scenario.cu('rollback');
+
+  expect(back.exitCode, back.all).toBe(0);
+  expect(await imageIds()).toEqual(before);
 });
 
 test('a host that left the config is found again, and what ran there goes when somebody says so', async () => {
@@ -156,6 +209,10 @@ test('a host that left the config is found again, and what ran there goes when s
   expect(asked.exitCode, asked.all).toBe(2);
   expect(asked.stderr).toContain(`${PROJECT}-dev-loop-1 on host3`);
 
+  const held = await whileLocked('host3', () => scenario.cu('deploy', '--prune'));
+  expect(held.exitCode, held.all).toBe(5);
+  expect(await scenario.containers('host3')).toHaveLength(2);
+
   const pruned = await scenario.cu('deploy', '--prune');
 
   expect(pruned.exitCode, pruned.all).toBe(0);
@@ -164,6 +221,10 @@ test('a host that left the config is found again, and what ran there goes when s
     const names = await scenario.docker('host3', what, 'ls', '--format', '{{.Name}}');
     expect(names.split('\n').filter((name) => name.startsWith(`${PROJECT}-dev`))).toEqual([]);
   }
+  const script = `docker cp ${PROJECT}-dev-state:/state/now/hosts - | tar -xO`;
+  const { stdout: remembered } = await scenario.testbed.exec('host1', ['sh', '-c', script]);
+  expect(remembered).toContain('host2');
+  expect(remembered).not.toContain('host3');
   expect(await scenario.cu('deploy')).toMatchObject({ exitCode: 0, stdout: 'nothing to do' });
   await scenario.write('cu.config.yaml', config);
 });

@@ -17,7 +17,9 @@ export function release(sequence: number, overrides: Partial<Release> = {}): Rel
     isDirty: false,
     outcome: 'done',
     reason: undefined,
-    images: { app: { type: 'build', version: `r${sequence}`, inputs: `i${sequence}`, repository: 'shop' } },
+    images: {
+      app: { type: 'build', version: `r${sequence}`, inputs: `i${sequence}`, repository: 'shop', ids: {} },
+    },
     steps: [],
     hosts: [],
     config: '',

@@ -2,10 +2,13 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { runHooks, withoutSecrets, type HookFacts } from '../../../src/app/hooks.ts';
+import { hookFacts, runHooks, runHooksAfter, withoutSecrets, type HookFacts } from '../../../src/app/hooks.ts';
+import type { PlanNode } from '../../../src/core/action.ts';
+import { CuError } from '../../../src/core/error.ts';
 import type { CuEvent } from '../../../src/core/event.ts';
 import { Secret } from '../../../src/core/secret.ts';
 import type { HookMoment } from '../../../src/core/rollout.ts';
+import { planInput } from '../plan/inputs.ts';
 
 const FACTS: HookFacts = {
   versions: { app: 'r1' },
@@ -26,6 +29,8 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
+const NONE = { beforeDeploy: [], afterDeploy: [], onFailure: [] };
+
 /** Runs commands as the hooks of a moment; what was said is collected. */
 async function run(
   moment: HookMoment,
@@ -33,14 +38,13 @@ async function run(
   { signal = new AbortController().signal, env = {} }: { signal?: AbortSignal; env?: Record<string, string> } = {},
 ): Promise<readonly CuEvent[]> {
   const events: CuEvent[] = [];
-  const none = { beforeDeploy: [], afterDeploy: [], onFailure: [] };
   const context = {
     env: { ...process.env, ...env },
     username: 'ann',
     signal,
     emit: (event: CuEvent) => events.push(event),
   };
-  const hooks = { commands: { ...none, [moment]: commands }, directory, withheld: [new Secret('TOKEN', 'hush')] };
+  const hooks = { commands: { ...NONE, [moment]: commands }, directory, withheld: [new Secret('TOKEN', 'hush')] };
   await runHooks(context, { project: 'shop', environment: 'dev', hooks }, moment, FACTS);
   return events;
 }
@@ -109,4 +113,42 @@ test('an interrupt ends the hook with all that it started', async () => {
 
   await expect(running).rejects.toMatchObject({ code: 'CANCELLED' });
   expect(Date.now() - startedAt).toBeLessThan(5000);
+});
+
+test('where nothing is built a hook is told the commit of the release, not what is checked out', async () => {
+  const { desired } = planInput();
+  const commands = { ...desired.hooks.commands, beforeDeploy: [['true']] };
+  const hooks = { ...desired.hooks, commands, directory: import.meta.dirname };
+  const commitFor = async (commit: string | undefined): Promise<string | null> => {
+    const prepared = { desired: { ...desired, hooks }, images: new Map() };
+    const { signal } = new AbortController();
+    const facts = await hookFacts({ signal }, prepared, { plan: { nodes: [] }, pinned: { commit, isDirty: false } });
+    return facts.commit;
+  };
+
+  expect(await commitFor('a1b2')).toBe('a1b2');
+  expect(await commitFor(undefined)).toBeNull();
+});
+
+test('what failed is told without the secrets that a health check may have said', async () => {
+  const hooks = { commands: { ...NONE, onFailure: [['sh', '-c', 'cat > failure.json']] }, directory, withheld: [] };
+  const node: PlanNode = {
+    id: 'host1/shop-dev-web-1/replace',
+    host: 'host1',
+    action: { type: 'create-network', name: 'shop-dev' },
+    cause: 'image changed',
+    after: [],
+  };
+  const error = new CuError('UNHEALTHY', 'did not become healthy: password hush-hush is wrong');
+  const { signal } = new AbortController();
+  const context = { env: process.env, username: 'ann', signal, emit: () => undefined };
+  const outcome = { done: [], failed: [{ node, error }], skipped: [], cancelled: false };
+  const secrets = [new Secret('SHORT', 'hush'), new Secret('LONG', 'hush-hush')];
+
+  await runHooksAfter(context, { project: 'shop', environment: 'dev', hooks }, { outcome, facts: FACTS, secrets });
+
+  expect(JSON.parse(await readFile(join(directory, 'failure.json'), 'utf8'))).toMatchObject({
+    outcome: 'failed',
+    error: 'host1/shop-dev-web-1/replace: did not become healthy: password [redacted] is wrong',
+  });
 });

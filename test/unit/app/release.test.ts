@@ -1,15 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { newRelease, reasonOf, releaseConfig } from '../../../src/app/release.ts';
+import { newRelease, reasonOf, releaseConfig, releaseImages } from '../../../src/app/release.ts';
 import type { ReleaseParts } from '../../../src/app/release.ts';
 import { chooseEnvironment } from '../../../src/config/load.ts';
 import type { EnvironmentConfig } from '../../../src/config/parse.ts';
 import { resolveConfig } from '../../../src/config/resolve.ts';
 import { createSecretStore, neededSecrets } from '../../../src/config/secrets.ts';
 import { CuError } from '../../../src/core/error.ts';
+import type { ImageIds } from '../../../src/core/release.ts';
 import { Secret } from '../../../src/core/secret.ts';
-import type { Desired } from '../../../src/core/state.ts';
+import { LABELS } from '../../../src/core/state.ts';
+import type { Desired, ObservedImage } from '../../../src/core/state.ts';
 import { unpackDocument } from '../../../src/history/document.ts';
 import type { WantedImage } from '../../../src/plan/input.ts';
 import { parsed, withServices } from '../config/read.ts';
@@ -57,6 +59,7 @@ function recorded(text: string, changes: Partial<ReleaseParts> = {}, name?: stri
     desired,
     observed: [],
     images: wantedOf(desired),
+    instances: desired.instances,
     plan: { nodes: [] },
     ...changes,
   });
@@ -103,7 +106,7 @@ describe('a release', () => {
       commit: 'a1b2',
       isDirty: true,
       images: {
-        app: { type: 'build', version: 'r1', inputs: 'i1', repository: 'registry.example.org/shop' },
+        app: { type: 'build', version: 'r1', inputs: 'i1', repository: 'registry.example.org/shop', ids: {} },
         redis: { type: 'ref', reference: 'redis:8', ids: { host1: 'sha256:redis' } },
       },
     });
@@ -117,6 +120,51 @@ describe('a release', () => {
       proxyJump: [],
       client: 'auto',
       dockerSocket: undefined,
+    });
+  });
+});
+
+describe('the images of a release', () => {
+  const desired = desiredOf(environmentOf(SECRETIVE));
+  const image = (id: string): ObservedImage => ({
+    id,
+    tags: ['registry.example.org/shop:r1'],
+    digests: [],
+    labels: { [LABELS.inputs]: 'i1' },
+    sizeBytes: 1,
+    createdAt: 1,
+  });
+  const observed = ['host1', 'host2', 'idle'].map((name) => observedHost({ name, images: [image('sha256:old')] }));
+  const { instances } = desired;
+  const idsOf = (change: Partial<Extract<WantedImage, { type: 'build' }>>, made: ImageIds = {}): ImageIds => {
+    const images = new Map(
+      [...wantedOf(desired)].map(([name, each]) => [name, each.type === 'build' ? { ...each, ...change } : each]),
+    );
+    return releaseImages({ images, observed, instances }, { app: made })['app']?.ids ?? {};
+  };
+
+  test('are known by the id that each host which runs them has', () => {
+    expect(idsOf({})).toEqual({ host1: 'sha256:old', host2: 'sha256:old' });
+  });
+
+  test('are what was built and sent, not what was there before', () => {
+    const origin = { host: 'builder', isBuilt: false } as const;
+
+    expect(idsOf({ origin })).toEqual({});
+    expect(
+      idsOf({ origin }, { builder: 'sha256:a', host1: 'sha256:a', host2: 'sha256:b', idle: 'sha256:old' }),
+    ).toEqual({
+      builder: 'sha256:a',
+      host1: 'sha256:a',
+      host2: 'sha256:b',
+    });
+  });
+
+  test('keep the ids of the release that is gone back to', () => {
+    expect(idsOf({ ids: { host1: 'sha256:old', gone: 'sha256:x' } })).toEqual({
+      host1: 'sha256:old',
+      host2: 'sha256:old',
+      gone: 'sha256:x',
     });
   });
 });

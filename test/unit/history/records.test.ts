@@ -1,6 +1,6 @@
 import { assert, dictionary, jsonValue, property, string } from 'fast-check';
 import { expect, test } from 'vitest';
-import { releaseId, releaseSteps } from '../../../src/core/release.ts';
+import { releaseId, releaseSteps, withKnownIds } from '../../../src/core/release.ts';
 import { packDocument, unpackDocument } from '../../../src/history/document.ts';
 import { parseRelease } from '../../../src/history/parse-release.ts';
 import { release } from '../../support/releases.ts';
@@ -11,7 +11,7 @@ const FULL = release(1, {
   commit: undefined,
   origin: '20261122-000000-0000',
   images: {
-    app: { type: 'build', version: 'r1', inputs: 'i1', repository: 'shop' },
+    app: { type: 'build', version: 'r1', inputs: 'i1', repository: 'shop', ids: { host1: 'sha256:2' } },
     redis: { type: 'ref', reference: 'redis:8', ids: { host1: 'sha256:1' } },
   },
   hosts: [
@@ -32,6 +32,27 @@ const FULL = release(1, {
 test('a release reads as it was written', () => {
   expect(parseRelease(JSON.stringify(FULL))).toEqual(FULL);
   expect(parseRelease(JSON.stringify(release(2)))).toEqual(release(2));
+});
+
+test('a build in a release of an earlier cu has no ids', () => {
+  const build = { type: 'build', version: 'r1', inputs: 'i1', repository: 'shop' };
+
+  expect(parseRelease(JSON.stringify({ ...FULL, images: { app: build } }))?.images).toEqual({
+    app: { ...build, ids: {} },
+  });
+});
+
+test('what the same bytes are called on a further host is known from an earlier release', () => {
+  const image = { type: 'build', version: 'r1', inputs: 'i1', repository: 'shop' } as const;
+  const past = [
+    release(1, { images: { app: { ...image, ids: { host1: 'sha256:0', host3: 'sha256:z' } } } }),
+    release(2, { images: { app: { ...image, ids: { host1: 'sha256:1', host3: 'sha256:c' } } } }),
+    release(3, { images: {} }),
+  ];
+
+  const known = withKnownIds({ app: { ...image, ids: { host1: 'sha256:1' } } }, past);
+
+  expect(known).toEqual({ app: { ...image, ids: { host1: 'sha256:1', host3: 'sha256:c' } } });
 });
 
 test('a release that a write was cut off in, or one of a later cu, is none', () => {

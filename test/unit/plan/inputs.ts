@@ -3,10 +3,10 @@ import { Secret } from '../../../src/core/secret.ts';
 import type { TaskSpec } from '../../../src/core/rollout.ts';
 import type {
   BrokerSpec,
+  BuildSource,
   Desired,
   HostFacts,
   HostTarget,
-  ImageSource,
   InstanceSpec,
   ObservedContainer,
   ObservedHost,
@@ -95,8 +95,8 @@ export function observedHost(overrides: Partial<ObservedHost> = {}): ObservedHos
   };
 }
 
-export function appImage(inputs = 'inputs-1', version = 'r1'): WantedImage {
-  const source: ImageSource = {
+export function appImage(inputs = 'inputs-1', version = 'r1'): Extract<WantedImage, { type: 'build' }> {
+  const source: BuildSource = {
     type: 'build',
     name: 'app',
     repository: 'shop',

@@ -1,8 +1,8 @@
 import { array, assert, constantFrom, integer, property, record } from 'fast-check';
 import { expect, test } from 'vitest';
 import { CuError } from '../../../src/core/error.ts';
-import type { Release } from '../../../src/core/release.ts';
-import { previousHealthy } from '../../../src/plan/releases.ts';
+import type { Release, ReleaseImage } from '../../../src/core/release.ts';
+import { commitOf, commitOfVersions, previousHealthy } from '../../../src/plan/releases.ts';
 import { release } from '../../support/releases.ts';
 
 function sequenceOf(history: readonly Release[], version?: string): number | string {
@@ -81,8 +81,8 @@ test('a version that is not known, or only from a failed release, is refused wit
   expect(previousHealthy(history, { version: '' })).toBeInstanceOf(CuError);
 });
 
-function built(version: string): { readonly type: 'build'; version: string; inputs: string; repository: string } {
-  return { type: 'build', version, inputs: 'i', repository: 'shop' };
+function built(version: string): ReleaseImage {
+  return { type: 'build', version, inputs: 'i', repository: 'shop', ids: {} };
 }
 
 test('whatever happened before, going back ends, each time at a healthy release further back', () => {
@@ -113,4 +113,22 @@ test('whatever happened before, going back ends, each time at a healthy release 
       }
     }),
   );
+});
+
+test('a release was built from its own commit, a rollback of an earlier cu from that of its version', () => {
+  const first = release(1, { commit: 'c1', isDirty: true });
+  const later = release(2, { commit: 'c2', images: first.images });
+  const bare = release(3, { kind: 'rollback', commit: undefined, images: first.images });
+
+  expect(commitOf(later, [first, later])).toEqual({ commit: 'c2', isDirty: false });
+  expect(commitOf(bare, [first, later, bare])).toEqual({ commit: 'c1', isDirty: true });
+});
+
+test('a version was built from the commit of the first release that has it, as far as one is known', () => {
+  const history = [release(1, { commit: undefined }), release(2, { commit: 'c2' }), release(3, { commit: 'c3' })];
+  const unknown = { commit: undefined, isDirty: false };
+
+  expect(commitOfVersions(['r3'], history)).toEqual({ commit: 'c3', isDirty: false });
+  expect(commitOfVersions(['r1'], history)).toEqual(unknown);
+  expect(commitOfVersions([], history)).toEqual(unknown);
 });

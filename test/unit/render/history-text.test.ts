@@ -13,10 +13,10 @@ test('a history is a line for each release', () => {
   ];
 
   expect(historyText(releases, 'shop dev', plainTheme).split('\n')).toEqual([
-    'when              version               commit              who         what                    outcome',
-    '2026-11-23 10:12  r4                    a1b2c3d4e5 changed  ana@laptop  deploy                  under way, or cut off',
-    '2026-11-23 10:12  r3                    a1b2c3d4e5          ana@laptop  deploy host1/web host2  rolled back: host2: unhealthy',
-    '2026-11-23 10:12  20261123-101202-00ab  -                   ana@laptop  rollback                done',
+    'when              id                    version  commit              who         what                    outcome',
+    '2026-11-23 10:12  20261123-101204-00ab  r4       a1b2c3d4e5 changed  ana@laptop  deploy                  under way, or cut off',
+    '2026-11-23 10:12  20261123-101203-00ab  r3       a1b2c3d4e5          ana@laptop  deploy host1/web host2  rolled back: host2: unhealthy',
+    '2026-11-23 10:12  20261123-101202-00ab  -        -                   ana@laptop  rollback                done',
   ]);
 });
 
