@@ -47,6 +47,19 @@ export async function observeForgotten(
   );
 }
 
+/** Hosts that somebody remembers and nobody looked at now, in the config or not. */
+export function unseenHosts(
+  { hosts }: Pick<Desired, 'hosts'>,
+  observed: readonly ObservedHost[],
+  forgotten: readonly Forgotten[],
+): readonly string[] {
+  const names = new Set(observed.map(({ name }) => name));
+  const remembered = new Set(observed.flatMap(({ state }) => state?.hosts ?? []).map(placeOf));
+  const away = hosts.filter((host) => !names.has(host.name) && remembered.has(placeOf(host)));
+  const gone = forgotten.filter((each) => each.observed === undefined);
+  return [...away.map(({ name }) => name), ...gone.map(({ host }) => host.name)];
+}
+
 /** Those that the next commands are to find again: what could not be looked at, or was not to be removed, is not gone. */
 export function hostsToRemember(
   used: readonly KnownHost[],

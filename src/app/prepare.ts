@@ -9,7 +9,7 @@ import type { PlanInput, WantedImage } from '../plan/input.ts';
 import { selectInstances } from '../plan/targets.ts';
 import { readCertificates } from './certificates.ts';
 import type { Context } from './context.ts';
-import { observeForgotten } from './forgotten.ts';
+import { observeForgotten, unseenHosts } from './forgotten.ts';
 import type { Forgotten } from './forgotten.ts';
 import { readInputs, wantImages } from './images.ts';
 import type { ImageOptions } from './images.ts';
@@ -98,7 +98,9 @@ export async function prepare(
     const at = { session, desired, instances, observed: snapshot.observed, inputs };
     const [images, forgotten] = await Promise.all([
       wantImages(context, at, options),
-      isWhole ? observeForgotten(context, session, { desired, observed: snapshot.observed }) : [],
+      isWhole || instances.some(({ singleton }) => singleton)
+        ? observeForgotten(context, session, { desired, observed: snapshot.observed })
+        : [],
     ]);
     const observed = [...snapshot.observed, ...forgotten.flatMap((each) => each.observed ?? [])];
     const input = planInput(context, {
@@ -106,6 +108,8 @@ export async function prepare(
       instances,
       isWhole,
       hosts: observed,
+      // Who leaves hosts out says that nothing there is to be waited for.
+      unseen: context.options.skipUnreachable ? [] : unseenHosts(desired, observed, forgotten),
       images,
       rebuild: options.rebuild,
       pauseMs: options.pauseMs ?? 0,
@@ -159,8 +163,8 @@ export async function prepareRunning(
   }
 }
 
-type InputParts = Omit<PlanInput, 'hashing' | 'fresh' | 'certificates' | keyof RolloutChoices> &
-  Partial<RolloutChoices & Pick<PlanInput, 'certificates'>>;
+type InputParts = Omit<PlanInput, 'hashing' | 'fresh' | 'certificates' | 'unseen' | keyof RolloutChoices> &
+  Partial<RolloutChoices & Pick<PlanInput, 'certificates' | 'unseen'>>;
 
 function planInput(context: Context, parts: InputParts): PlanInput {
   const brokerPassword = new Secret('broker-password', randomBytes(24).toString('base64url'));
@@ -169,6 +173,7 @@ function planInput(context: Context, parts: InputParts): PlanInput {
     pauseMs: 0,
     isDetached: false,
     certificates: new Map(),
+    unseen: [],
     ...parts,
     hashing: { stable: stableHash, sha256, hmacSha256 },
     fresh: {

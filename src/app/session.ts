@@ -106,7 +106,10 @@ interface HostChoice {
   readonly idle: ReadonlySet<string>;
 }
 
-/** Every instance's host, and the broker's: the others need its address and password. The rest only for a whole. */
+/**
+ * Every instance's host, and the broker's: the others need its address and password. The rest for a whole, and where
+ * there is one of which no second may run anywhere.
+ */
 export function hostsFor(
   desired: Desired,
   instances: Desired['instances'],
@@ -115,7 +118,8 @@ export function hostsFor(
   const used = new Set(instances.map((instance) => instance.host));
   if (desired.broker !== undefined && instances.some((instance) => instance.brokerUser !== undefined))
     used.add(desired.broker.host);
-  const idle = desired.hosts.filter(({ name }) => isWhole && !used.has(name)).map(({ name }) => name);
+  const isEverywhere = isWhole || instances.some(({ singleton }) => singleton);
+  const idle = desired.hosts.filter(({ name }) => isEverywhere && !used.has(name)).map(({ name }) => name);
   return { used, idle: new Set(idle) };
 }
 

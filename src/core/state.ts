@@ -203,6 +203,8 @@ export interface ObservedContainer {
   readonly restartCount: number;
   readonly exitCode: number | undefined;
   readonly isOomKilled: boolean;
+  /** How long it may take to stop, as it was made; undefined: nothing was said, or it was not asked. */
+  readonly stopMs: number | undefined;
 }
 
 export interface ObservedImage {

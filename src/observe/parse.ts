@@ -34,7 +34,7 @@ const inspectedContainer = z.object({
     Error: z.optional(z.string()),
     Health: z.nullish(z.object({ Status: z.string() })),
   }),
-  Config: z.object({ Tty: z.boolean(), Labels: labels }),
+  Config: z.object({ Tty: z.boolean(), Labels: labels, StopTimeout: z.nullish(z.number()) }),
   HostConfig: z.object({
     Memory: z.number(),
     NanoCpus: z.number(),
@@ -70,6 +70,7 @@ export interface InspectedContainer {
     | 'networks'
     | 'startedAt'
     | 'restartCount'
+    | 'stopMs'
     | 'exitCode'
     | 'isOomKilled'
   >;
@@ -109,6 +110,7 @@ export function parseContainer(value: unknown): ObservedContainer {
     restartCount: 0,
     exitCode: exitCodeIn(listed.Status),
     isOomKilled: false,
+    stopMs: undefined,
   };
 }
 
@@ -134,6 +136,7 @@ export function parseInspect(value: unknown): InspectedContainer {
       restartCount: found.RestartCount,
       exitCode: found.State.Status === 'running' ? undefined : found.State.ExitCode,
       isOomKilled: found.State.OOMKilled,
+      stopMs: found.Config.StopTimeout == null ? undefined : found.Config.StopTimeout * 1000,
     },
     labels: found.Config.Labels ?? {},
     hasTty: found.Config.Tty,

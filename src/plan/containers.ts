@@ -139,6 +139,15 @@ export function isDraining(name: string, container: Pick<ObservedContainer, 'nam
   return container.name.startsWith(`${name}${DRAINING}`);
 }
 
+/** Where nothing says how long it may take. */
+const DEFAULT_DRAIN_MS = 30_000;
+
+/** How long one may take to finish that the config may know no more: as it was made. */
+export function drainOf(container: ObservedContainer, instances: readonly InstanceSpec[]): number {
+  const service = container.labels[LABELS.service];
+  return container.stopMs ?? instances.find((each) => each.service === service)?.drainMs ?? DEFAULT_DRAIN_MS;
+}
+
 export interface ContainerScope {
   readonly roomBytes: number;
   readonly isDetached: boolean;

@@ -41,6 +41,8 @@ export interface PlanInput {
   readonly isWhole: boolean;
   /** The hosts that were reached; what is wanted elsewhere is left alone. */
   readonly hosts: readonly ObservedHost[];
+  /** Hosts that ran something of the environment once and were not reached: what runs there is not known. */
+  readonly unseen: readonly string[];
   readonly images: ReadonlyMap<string, WantedImage>;
   readonly hashing: Hashing;
   /** Used where a host has none yet. */

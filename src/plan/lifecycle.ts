@@ -28,7 +28,7 @@ export function planLifecycle(
       missing.push(notDeployed(each));
       return { instance, nodes: [] };
     }
-    const renewed = verb === 'restart' ? renewNodes(each, container, { input, bound }) : undefined;
+    const renewed = verb === 'restart' ? renewNodes(each, container, input) : undefined;
     return { instance, nodes: renewed ?? nodesFor(verb, each, container) };
   });
   const ordered = orderRollout(steps, []);
@@ -45,10 +45,10 @@ export function planLifecycle(
 function renewNodes(
   { instance, spec, host }: Bound,
   container: ObservedContainer,
-  { input, bound }: { readonly input: PlanInput; readonly bound: readonly Bound[] },
+  input: PlanInput,
 ): readonly PlanNode[] | undefined {
   const { id: oldId, imageId, labels, state } = container;
-  const strategy = strategyOf(instance, container, { host, roomBytes: roomOn(host, bound) });
+  const strategy = strategyOf(instance, container, { host, roomBytes: roomOn(host, input.desired) });
   if (strategy !== 'proxy' || slotOf(container) === undefined || state !== 'running') return undefined;
   const ignoreSecrets = isStateLost(host, input);
   if (specChanges(spec.labels[LABELS.spec] ?? '', labels[LABELS.spec], { ignoreSecrets }).length > 0) return undefined;

@@ -12,9 +12,9 @@ import { imageNodes, tagNodes } from './images.ts';
 import type { Bound, PlanInput } from './input.ts';
 import { isOurs, orphanNodes } from './orphans.ts';
 import type { Prunes } from './orphans.ts';
-import { hostProblems } from './problems.ts';
-import { proxyNodes, routeNodes } from './proxy/nodes.ts';
-import { isProxied, partOn, routesOf, slotOf, wantedPart } from './proxy/routes.ts';
+import { hostProblems, singletonProblems } from './problems.ts';
+import { goingRoutes, proxyNodes, routeNodes } from './proxy/nodes.ts';
+import { isProxied, partOn, routesOf, slotOf, wantedPart, withOthers } from './proxy/routes.ts';
 import { holdForTasks, taskNodes } from './tasks.ts';
 import { orderRollout } from './rollout.ts';
 import { isGate, retireNodes, verifyNodes } from './undo.ts';
@@ -42,31 +42,40 @@ export function plan(input: PlanInput): Planned {
       image: wantedImage(each.instance, input),
       rebuild: input.rebuild,
       ignoreSecrets: isStateLost(each.host, input),
-      roomBytes: roomOn(each.host, bound),
+      roomBytes: roomOn(each.host, input.desired),
       isDetached: input.isDetached,
       part: partOn(each.host, input.desired),
     }),
   }));
   const containers = orderRollout(rollout, [...images, ...preparations], input);
   const routes = routeNodes(input, parts, { bound, containers, before: [...images, ...preparations] });
-  const freeing = routes.filter((node) => node.after.every((id) => !containers.some((other) => other.id === id)));
-  const verify = verifyNodes(containers, routes);
-  const proven = [...containers, ...routes, ...verify].filter(isGate).map((node) => node.id);
-  const { early, late, prunes } = orphanNodes(input, bound, proven);
+  const freeing = routes.filter(({ takers }) => takers.length > 0);
+  const routed = routes.map(({ node }) => node);
+  const verify = verifyNodes(containers, routed);
+  const proven = [...containers, ...routed, ...verify].filter(isGate).map((node) => node.id);
+  const { early, late, prunes } = orphanNodes(input, bound, [
+    ...proven,
+    ...containers.filter(({ action }) => action.type === 'drain-container').map(({ id }) => id),
+  ]);
   const tags = tagNodes(input, () => proven);
   const tasks = taskNodes(input, bound, containers, [...images, ...preparations]);
   const blocked = early.map((node) => node.id);
-  const waitsFor = (host: string): readonly string[] => [
-    ...blocked,
-    ...freeing.filter((node) => node.host === host).map((node) => node.id),
-  ];
+  const freeingFor = ({ id }: PlanNode): readonly string[] =>
+    freeing.filter(({ takers }) => takers.includes(id)).map(({ node }) => node.id);
   const nodes = [
     ...images,
     ...preparations,
     ...early.map((node) => ({ ...node, after: images.map((image) => image.id) })),
-    ...freeing,
-    ...containers.map((node) => ({ ...node, after: [...node.after, ...waitsFor(node.host)] })),
-    ...routes.filter((node) => !freeing.includes(node)),
+    ...containers.flatMap((node) => [
+      ...freeing
+        .filter(({ takers }) => takers[0] === node.id)
+        .map((each) => ({
+          ...each.node,
+          after: [...each.node.after, ...node.after, ...blocked],
+        })),
+      { ...node, after: [...node.after, ...blocked, ...freeingFor(node)] },
+    ]),
+    ...routes.filter((each) => !freeing.includes(each)).map(({ node }) => node),
     ...verify,
     ...retireNodes(containers, proven),
     ...late,
@@ -74,8 +83,8 @@ export function plan(input: PlanInput): Planned {
   ];
   return {
     plan: { nodes: holdForTasks(nodes, tasks) },
-    problems: [...problems, ...hostProblems(input, bound, parts)],
-    prunes,
+    problems: [...problems, ...hostProblems(input, bound, parts), ...singletonProblems(input, containers)],
+    prunes: { ...prunes, along: [...prunes.along, ...goingRoutes(routes, prunes)] },
   };
 }
 
@@ -91,7 +100,7 @@ export function bindAll(input: PlanInput): {
   const parts = new Map<string, ProxyPart>();
   for (const host of input.hosts) {
     try {
-      parts.set(host.name, wantedPart(host, input.desired, input));
+      parts.set(host.name, partFor(host, input));
     } catch (error) {
       if (!(error instanceof CuError)) throw error;
       problems.push(error);
@@ -101,6 +110,10 @@ export function bindAll(input: PlanInput): {
   for (const instance of input.instances) {
     const host = input.hosts.find((candidate) => candidate.name === instance.host);
     if (host === undefined) continue;
+    if (isPasswordUnknown(instance, input)) {
+      problems.push(unknownPassword(instance, input));
+      continue;
+    }
     try {
       const scope = {
         desired: input.desired,
@@ -119,6 +132,14 @@ export function bindAll(input: PlanInput): {
     }
   }
   return { bound, problems, parts };
+}
+
+/** A deploy of targets leaves the routes of other services as they are. */
+function partFor(host: ObservedHost, input: PlanInput): ProxyPart {
+  const wanted = wantedPart(host, input.desired, input);
+  if (input.isWhole) return wanted;
+  const targeted = input.instances.filter((instance) => instance.host === host.name);
+  return withOthers(partOn(host, input.desired), wanted, new Set(targeted.map(({ service }) => service)));
 }
 
 /** A new container gets the slot that the one which stands for the instance now does not have. */
@@ -149,6 +170,23 @@ function brokerPassword(input: Pick<PlanInput, 'desired' | 'hosts' | 'fresh'>): 
   const { broker } = input.desired;
   const kept = input.hosts.find((host) => host.name === broker?.host)?.state?.brokerPassword;
   return broker?.password ?? kept ?? input.fresh.brokerPassword;
+}
+
+/** One that cu made lies on the broker's host: another one would lock everybody out. */
+function isPasswordUnknown({ brokerUser }: InstanceSpec, { desired: { broker }, hosts }: PlanInput): boolean {
+  const isSeen = hosts.some(({ name }) => name === broker?.host);
+  return brokerUser !== undefined && broker !== undefined && broker.password === undefined && !isSeen;
+}
+
+function unknownPassword({ service, host }: InstanceSpec, { desired: { broker } }: PlanInput): CuError {
+  return new CuError(
+    'HOST_UNREACHABLE',
+    `${service} needs the password that ${broker?.host ?? ''} keeps, which was not reached`,
+    {
+      host,
+      hint: `bring ${broker?.host ?? 'it'} back, or name the password: services.${broker?.service ?? ''}.password: { secret: NAME }`,
+    },
+  );
 }
 
 function wantedImage(instance: InstanceSpec, input: PlanInput): NonNullable<ReturnType<PlanInput['images']['get']>> {
@@ -214,8 +252,8 @@ export function candidatesOf(each: Bound, input: PlanInput): readonly ObservedCo
   return each.host.containers.filter((container) => isOurs(container, input) && isOfInstance(container, each.instance));
 }
 
-/** Memory that is left when every instance of this environment has what it was promised. */
-export function roomOn(host: ObservedHost, bound: readonly Bound[]): number {
-  const promised = bound.filter((each) => each.host === host).map((each) => memoryOf(each.instance, host));
+/** Memory that is left when every instance of this environment has what it was promised, also one that is no target. */
+export function roomOn(host: ObservedHost, { instances }: PlanInput['desired']): number {
+  const promised = instances.filter((each) => each.host === host.name).map((each) => memoryOf(each, host));
   return host.facts.memoryBytes - promised.reduce((sum, bytes) => sum + bytes, 0);
 }

@@ -1,3 +1,4 @@
+import type { PlanNode } from '../core/action.ts';
 import { CuError } from '../core/error.ts';
 import { formatBytes } from '../core/format.ts';
 import type { ProxyPart } from '../core/proxy.ts';
@@ -21,12 +22,42 @@ export function hostProblems(
     return [
       ...portProblems(host, here, input),
       ...(part === undefined ? [] : routeProblems(host, part)),
-      // A deploy of targets changes no routes, and knows only the certificates of its targets.
-      ...(part === undefined || !input.isWhole ? [] : tlsProblems(host, part)),
+      ...(part === undefined ? [] : tlsProblems(host, part)),
       ...nameProblems(host, here, input),
       ...memoryProblems(host, here),
     ];
   });
+}
+
+/** Of a singleton there may never be two: none is made while one may run on a host that nobody can look at. */
+export function singletonProblems(
+  { desired, hosts, unseen }: PlanInput,
+  nodes: readonly PlanNode[],
+): readonly CuError[] {
+  if (unseen.length === 0) return [];
+  const isFound = (service: string): boolean =>
+    hosts.some(({ containers }) => containers.some(({ labels }) => isOwnService(labels, service, desired)));
+  return nodes.flatMap(({ host, action }) => {
+    if (action.type !== 'create-container') return [];
+    const { service } = action.spec;
+    const isSingleton = desired.instances.some((each) => each.singleton && each.service === service);
+    if (!isSingleton || isFound(service)) return [];
+    const message = `${service} may still run on ${unseen.join(', ')}, which was not reached, and two of it must not run`;
+    const hint = 'bring that host back, or say with --skip-unreachable that nothing runs there any more';
+    return [new CuError('HOST_UNREACHABLE', message, { host, hint })];
+  });
+}
+
+function isOwnService(
+  labels: ObservedContainer['labels'],
+  service: string,
+  { project, environment }: PlanInput['desired'],
+): boolean {
+  return (
+    labels[LABELS.project] === project &&
+    labels[LABELS.environment] === environment &&
+    labels[LABELS.service] === service
+  );
 }
 
 function portProblems(host: ObservedHost, here: readonly Bound[], input: PlanInput): readonly CuError[] {

@@ -3,6 +3,7 @@ import { partName } from '../core/proxy.ts';
 import { LABELS } from '../core/state.ts';
 import type { Desired, ObservedHost } from '../core/state.ts';
 import { projectNetwork, stateVolume } from './bind.ts';
+import { drainOf } from './containers.ts';
 import { partOn } from './proxy/routes.ts';
 
 type Owner = Pick<Desired, 'project' | 'environment'>;
@@ -50,7 +51,7 @@ function removeNodes(
         type: 'remove-container',
         name: container.name,
         id: container.id,
-        drainMs: drains.get(container.labels[LABELS.service] ?? '')?.drainMs ?? 10_000,
+        drainMs: container.labels[LABELS.service] === undefined ? 0 : drainOf(container, desired.instances),
       },
       after: [],
     }));

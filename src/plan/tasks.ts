@@ -46,15 +46,20 @@ export function holdForTasks(nodes: readonly PlanNode[], tasks: readonly PlanNod
   const later = new Set<string>();
   for (const node of nodes) {
     if (before.has(node.id)) continue;
-    if (node.action.type.endsWith('-container') || node.after.some((id) => later.has(id))) later.add(node.id);
+    if (isSwitch(node.action) || node.after.some((id) => later.has(id))) later.add(node.id);
   }
   return [
     ...nodes.filter(({ id }) => !later.has(id)),
     ...tasks,
     ...nodes
       .filter(({ id }) => later.has(id))
-      .map((node) => (node.action.type.endsWith('-container') ? { ...node, after: [...node.after, ...gates] } : node)),
+      .map((node) => (isSwitch(node.action) ? { ...node, after: [...node.after, ...gates] } : node)),
   ];
+}
+
+/** What a user may notice. */
+function isSwitch({ type }: Action): boolean {
+  return type.endsWith('-container') || type === 'apply-routes';
 }
 
 function isGate({ type }: Action): boolean {

@@ -34,6 +34,9 @@ export type Verdict = (exitCode: number | undefined) => Promise<readonly string[
 /** 0 where the fault came too late to matter, 3 an unreachable host, 4 a failed step. */
 const HOST_EXITS = [0, 3, 4] as const;
 
+/** A CI runner kills after that (FACTS.md section 4). */
+const INTERRUPT_MS = 7000;
+
 const DONE = 0;
 const WRONG_HOST = 2;
 const STEP_FAILED = 4;
@@ -47,7 +50,14 @@ function signalled(signal: 'SIGINT' | 'SIGTERM' | 'SIGKILL', exit: number | unde
     name: `${signal} of cu`,
     exits: [DONE, exit],
     excuses: 'nobody',
-    inject: async ({ running }) => running.kill(signal),
+    inject: async ({ running }) => {
+      const sentAt = performance.now();
+      running.kill(signal);
+      return async () => {
+        const tookMs = Math.round(performance.now() - sentAt);
+        return tookMs > INTERRUPT_MS ? [`cu went on for ${tookMs} ms after ${signal}`] : [];
+      };
+    },
     heal: nothingToHeal,
   };
 }

@@ -15,6 +15,8 @@ import { withProxyLock } from './lock.ts';
 import { proxyPid } from './socket.ts';
 
 export const CONFIG_PATH = `${PROXY_DIRECTORY}/haproxy.cfg`;
+/** A copy of what the running process has read. */
+export const LOADED_PATH = `${CONFIG_PATH}.loaded`;
 
 /** How long the proxy may take to answer on its socket. */
 const START_MS = 20_000;
@@ -87,6 +89,7 @@ async function createProxy(
   const text = renderProxyConfig(await readParts(docker, signal), { socketGid });
   const archive = await makeArchive([
     { path: 'haproxy.cfg', mode: 0o644, content: text },
+    { path: 'haproxy.cfg.loaded', mode: 0o644, content: text },
     { path: 'routes/.keep', mode: 0o644, content: '' },
     { path: 'certs/.keep', mode: 0o600, content: '' },
   ]);

@@ -11,7 +11,7 @@ import { containerTail } from '../../transport/container-log.ts';
 import { runInContainer } from '../../transport/exec.ts';
 import type { Host } from '../../transport/host.ts';
 import type { LockOwner } from '../lock-channel.ts';
-import { CONFIG_PATH, ensureLocked, removeProxy } from './container.ts';
+import { CONFIG_PATH, ensureLocked, LOADED_PATH, removeProxy } from './container.ts';
 import { withProxyLock } from './lock.ts';
 import { proxyPid, proxyRows } from './socket.ts';
 
@@ -22,7 +22,15 @@ const RELOAD_MS = 10_000;
 const INSTALL = `set -e
 cd ${PROXY_DIRECTORY}
 haproxy -c -f haproxy.cfg.new
-mv -f haproxy.cfg.new haproxy.cfg
+mv -f haproxy.cfg.new haproxy.cfg`;
+
+/**
+ * Only what the running process has taken counts as routed: a change that was cut off before is made again by the next
+ * deploy, and one that was refused is in nobody's way.
+ */
+const COMMIT = `set -e
+cd ${PROXY_DIRECTORY}
+cp haproxy.cfg haproxy.cfg.loaded
 if [ -n "$2" ]; then mv -f "routes/$1.json.new" "routes/$1.json"; else rm -f "routes/$1.json"; fi
 shift 2
 for file in certs/*.pem; do
@@ -99,7 +107,9 @@ async function install(
   part: ProxyPart | undefined,
   { others, name }: { readonly others: readonly ProxyPart[]; readonly name: string },
 ): Promise<void> {
-  const before = await readConfig(host, signal);
+  const before = await readConfig(host, CONFIG_PATH, signal);
+  // What the running process has read may be older than the file, where a change was cut off in between.
+  const loaded = (await readConfig(host, LOADED_PATH, signal)) ?? before ?? '';
   const parts = part === undefined ? others : [...others, part];
   const text = renderProxyConfig(parts, { socketGid });
   const pid = await proxyPid(host, signal);
@@ -112,18 +122,24 @@ async function install(
     ...certificates.map((each) => ({ path: `certs/${each.name}`, mode: 0o600, content: each.pem.reveal() })),
   ];
   await put(host, files, signal);
-  const mustReload = needsReload(before, text);
+  const mustReload = needsReload(loaded, text);
   // A certificate is kept until nobody reads it any more.
   const keep = mustReload ? await certificatesOn(host, signal) : kept;
-  await runInstall(host, name, { hasPart: part !== undefined, keep }, signal);
-  if (!mustReload) return;
-  try {
-    await reload(host, { parts, pid, signal });
-  } catch (error) {
-    await put(host, [{ path: 'haproxy.cfg', mode: 0o644, content: before }], AbortSignal.timeout(RELOAD_MS));
-    await kill(host, AbortSignal.timeout(RELOAD_MS));
-    throw error;
+  await runInProxy(host, INSTALL, [], signal);
+  if (mustReload) {
+    try {
+      await reload(host, { parts, pid, signal });
+    } catch (error) {
+      await put(
+        host,
+        [{ path: 'haproxy.cfg', mode: 0o644, content: before ?? loaded }],
+        AbortSignal.timeout(RELOAD_MS),
+      );
+      await kill(host, AbortSignal.timeout(RELOAD_MS));
+      throw error;
+    }
   }
+  await runInProxy(host, COMMIT, [name, part === undefined ? '' : '1', ...keep], signal);
 }
 
 async function certificatesOn(host: Host, signal: AbortSignal): Promise<readonly string[]> {
@@ -131,14 +147,8 @@ async function certificatesOn(host: Host, signal: AbortSignal): Promise<readonly
   return stdout.split('\n').filter((file) => file !== '');
 }
 
-async function runInstall(
-  host: Host,
-  name: string,
-  { hasPart, keep }: { readonly hasPart: boolean; readonly keep: readonly string[] },
-  signal: AbortSignal,
-): Promise<void> {
-  const command = ['sh', '-c', INSTALL, 'sh', name, hasPart ? '1' : '', ...keep];
-  const result = await runInContainer(host, PROXY_NAME, command, { signal });
+async function runInProxy(host: Host, script: string, words: readonly string[], signal: AbortSignal): Promise<void> {
+  const result = await runInContainer(host, PROXY_NAME, ['sh', '-c', script, 'sh', ...words], { signal });
   if (result.exitCode === 0) return;
   throw new CuError('STEP_FAILED', 'the proxy refuses its new config; the old one stays', {
     host: host.name,
@@ -147,14 +157,17 @@ async function runInstall(
   });
 }
 
-async function readConfig(host: Host, signal: AbortSignal): Promise<string> {
+async function readConfig(host: Host, path: string, signal: AbortSignal): Promise<string | undefined> {
   const answer = await host.docker().stream({
     method: 'GET',
     path: `/containers/${PROXY_NAME}/archive`,
-    query: { path: CONFIG_PATH },
+    query: { path },
     signal,
+    allow: [404],
   });
-  return [...(await readArchive(answer.body)).values()][0] ?? '';
+  if (answer.statusCode !== 404) return [...(await readArchive(answer.body)).values()][0];
+  answer.body.resume();
+  return undefined;
 }
 
 async function put(host: Host, files: Parameters<typeof makeArchive>[0], signal: AbortSignal): Promise<void> {

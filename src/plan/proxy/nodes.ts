@@ -3,7 +3,8 @@ import { partName, PROXY_NAME } from '../../core/proxy.ts';
 import type { ProxyPart } from '../../core/proxy.ts';
 import type { ObservedHost } from '../../core/state.ts';
 import type { Bound, PlanInput } from '../input.ts';
-import { hasOtherRoutes, partOn } from './routes.ts';
+import type { Prunes } from '../orphans.ts';
+import { hasNewRoutes, hasOtherRoutes, partOn } from './routes.ts';
 
 /** The key under `images` of what the proxy of every host is made of. */
 export const PROXY_IMAGE = 'haproxy';
@@ -30,7 +31,19 @@ export function proxyNodes(host: ObservedHost, wanted: ProxyPart, images: readon
   ];
 }
 
-/** Once the containers of a host are proven, its proxy learns of new and changed routes. */
+/** What the proxy of a host is told anew, and when. */
+export interface RouteStep {
+  readonly node: PlanNode;
+  /** Steps that get a port from it, so that it comes just before the first of them. */
+  readonly takers: readonly string[];
+  /** Nothing new is routed: only what goes from the host, or to another one. */
+  readonly isFarewell: boolean;
+}
+
+/**
+ * Once the containers of a host are proven, its proxy learns of new and changed routes; what is routed there no more goes
+ * once all else in the fleet is proven, because until then nobody else may answer.
+ */
 export function routeNodes(
   input: PlanInput,
   parts: ReadonlyMap<string, ProxyPart>,
@@ -39,49 +52,60 @@ export function routeNodes(
     readonly containers: readonly PlanNode[];
     readonly before: readonly PlanNode[];
   },
-): readonly PlanNode[] {
-  if (!input.isWhole) return [];
-  return input.hosts.flatMap((host): readonly PlanNode[] => {
+): readonly RouteStep[] {
+  return input.hosts.flatMap((host): readonly RouteStep[] => {
     const wanted = parts.get(host.name);
     const previous = partOn(host, input.desired);
     if (wanted === undefined || !hasOtherRoutes(previous, wanted)) return [];
-    const names = new Set(at.bound.filter((each) => each.host === host).map(({ spec }) => spec.name));
-    const own = at.containers.filter(
-      (node) =>
-        node.host === host.name &&
-        node.action.type !== 'drain-container' &&
-        names.has('spec' in node.action ? node.action.spec.name : ''),
+    const isFarewell = !hasNewRoutes(previous, wanted);
+    const takers = takersOf(previous, wanted, at.bound, host).flatMap(({ spec }) =>
+      at.containers.filter((node) => node.host === host.name && specName(node) === spec.name).map(({ id }) => id),
     );
-    const mustMakeRoom = isInTheWay(previous, wanted, at.bound, host);
-    const after = [...at.before.filter((node) => node.host === host.name), ...(mustMakeRoom ? [] : own)];
-    return [
-      {
-        id: `${host.name}/${partName(input.desired)}/routes`,
-        host: host.name,
-        action: {
-          type: 'apply-routes',
-          part: wanted,
-          previous,
-          certificates: certificatesFor(wanted, input),
-          socketGid: host.facts.dockerGid,
-        },
-        cause: previous === undefined || previous.routes.length === 0 ? 'new routes' : 'routes changed',
-        after: after.map(({ id }) => id),
+    const own = new Set(at.bound.filter((each) => each.host === host).map(({ spec }) => spec.name));
+    const gates = at.containers.filter(
+      (node) =>
+        node.action.type !== 'drain-container' && (isFarewell || (node.host === host.name && own.has(specName(node)))),
+    );
+    const after = [...at.before.filter((node) => node.host === host.name), ...(takers.length > 0 ? [] : gates)];
+    const node: PlanNode = {
+      id: `${host.name}/${partName(input.desired)}/routes`,
+      host: host.name,
+      action: {
+        type: 'apply-routes',
+        part: wanted,
+        previous,
+        certificates: certificatesFor(wanted, input),
+        socketGid: host.facts.dockerGid,
       },
-    ];
+      cause: previous === undefined || previous.routes.length === 0 ? 'new routes' : 'routes changed',
+      after: after.map(({ id }) => id),
+    };
+    return [{ node, takers, isFarewell }];
   });
 }
 
-/** The proxy holds a port that a container is to publish by itself from now on. */
-function isInTheWay(
+/** Routes that go with containers which are asked about: they stay with them. */
+export function goingRoutes(routes: readonly RouteStep[], { containers }: Prunes): readonly PlanNode[] {
+  return routes
+    .filter(({ isFarewell, takers }) => isFarewell && takers.length === 0)
+    .map(({ node }) => node)
+    .filter(({ host }) => containers.some((each) => each.host === host));
+}
+
+function specName({ action }: PlanNode): string {
+  return 'spec' in action ? action.spec.name : '';
+}
+
+/** The proxy holds a port that these are to publish by themselves from now on. */
+function takersOf(
   previous: ProxyPart | undefined,
   wanted: ProxyPart,
   bound: readonly Bound[],
   host: ObservedHost,
-): boolean {
+): readonly Bound[] {
   const kept = new Set(wanted.routes.map(({ port }) => port));
   const freed = (previous?.routes ?? []).map(({ port }) => port).filter((port) => !kept.has(port));
-  return bound.some(
+  return bound.filter(
     (each) =>
       each.host === host &&
       each.spec.slot === undefined &&

@@ -60,7 +60,10 @@ export function wantedPart(
       const key = `${instance.service} ${port.containerPort} ${address} ${port.port}`;
       const route = routes.get(key) ?? routeOf(instance, { address, ...port }, certificates);
       const at = { service: instance.service, containerPort: port.containerPort, instance: instance.instance };
-      const server = serverIn(known?.routes ?? [], at) ?? serverIn([...routes.values()], at) ?? newServer(at, take);
+      const server =
+        serverIn(known?.routes ?? [], at) ??
+        serverIn([...routes.values()], at) ??
+        newServer(at, standing(host, desired, at), take);
       routes.set(key, { ...route, servers: [...route.servers, server] });
     }
   }
@@ -72,12 +75,43 @@ function placeIn(digest: string): number {
   return Number.parseInt(digest.slice(0, 8), 16) % PORTS;
 }
 
+interface ServerKey {
+  readonly service: string;
+  readonly containerPort: number;
+  readonly instance: string;
+}
+
+/** Where one that runs behind a proxy has its place, for when the proxy was taken away and knows nothing any more. */
+function standing(
+  { containers }: ObservedHost,
+  { project, environment }: Pick<Desired, 'project' | 'environment'>,
+  { service, containerPort, instance }: ServerKey,
+): { readonly slot: Slot; readonly port: number } | undefined {
+  const own = containers.filter(
+    ({ labels, state }) =>
+      state === 'running' &&
+      labels[LABELS.project] === project &&
+      labels[LABELS.environment] === environment &&
+      labels[LABELS.service] === service &&
+      labels[LABELS.instance] === instance,
+  );
+  // The proven one has the shortest name: `-new`, `-old` and `-draining-` come behind it.
+  for (const container of own.toSorted((one, other) => one.name.length - other.name.length)) {
+    const slot = slotOf(container);
+    const port = container.ports.find((each) => each.containerPort === containerPort)?.port;
+    if (slot !== undefined && port !== undefined) return { slot, port };
+  }
+  return undefined;
+}
+
 function newServer(
-  at: { readonly service: string; readonly containerPort: number; readonly instance: string },
+  { service, containerPort, instance }: ServerKey,
+  found: ReturnType<typeof standing>,
   take: (purpose: string) => number,
 ): ProxyServer {
-  const name = `${at.service} ${at.containerPort} ${at.instance}`;
-  return { instance: at.instance, ports: { a: take(`${name} a`), b: take(`${name} b`) }, live: 'a' };
+  const portFor = (slot: Slot): number =>
+    found?.slot === slot ? found.port : take(`${service} ${containerPort} ${instance} ${slot}`);
+  return { instance, ports: { a: portFor('a'), b: portFor('b') }, live: found?.slot ?? 'a' };
 }
 
 function nameOf({ service, instance }: InstanceSpec): string {
@@ -106,10 +140,7 @@ function routeOf(
   };
 }
 
-function serverIn(
-  routes: readonly ProxyRoute[],
-  at: { readonly service: string; readonly containerPort: number; readonly instance: string },
-): ProxyServer | undefined {
+function serverIn(routes: readonly ProxyRoute[], at: ServerKey): ProxyServer | undefined {
   return routes
     .filter((route) => route.service === at.service && route.containerPort === at.containerPort)
     .flatMap((route) => route.servers)
@@ -143,14 +174,28 @@ export function routesOf(
 
 /** Whether the proxy has to be told more than which slot serves. */
 export function hasOtherRoutes(known: ProxyPart | undefined, wanted: ProxyPart): boolean {
-  const plain = (part: ProxyPart | undefined): string =>
-    JSON.stringify(
-      (part?.routes ?? []).map((route) => ({
-        ...route,
-        servers: route.servers.map(({ instance, ports }) => ({ instance, ports })),
-      })),
-    );
-  return plain(known) !== plain(wanted);
+  return routeTexts(known).join() !== routeTexts(wanted).join();
+}
+
+/** Whether it gets a route that it has not in this form: what it had is only taken away otherwise. */
+export function hasNewRoutes(known: ProxyPart | undefined, wanted: ProxyPart): boolean {
+  const texts = new Set(routeTexts(known));
+  return routeTexts(wanted).some((text) => !texts.has(text));
+}
+
+/** In an order of their own, without which slot serves. */
+function routeTexts(part: ProxyPart | undefined): readonly string[] {
+  const routes = (part?.routes ?? []).map((route) => ({
+    ...route,
+    servers: route.servers.map(({ instance, ports }) => ({ instance, ports })),
+  }));
+  return routes.map((route) => JSON.stringify(route)).toSorted();
+}
+
+/** What a deploy of some services alone leaves of the others: they are routed as they were. */
+export function withOthers(known: ProxyPart | undefined, wanted: ProxyPart, services: ReadonlySet<string>): ProxyPart {
+  const others = (known?.routes ?? []).filter(({ service }) => !services.has(service));
+  return { ...wanted, routes: [...wanted.routes.filter(({ service }) => services.has(service)), ...others] };
 }
 
 /** What two projects cannot have both: the same port, name and path. */

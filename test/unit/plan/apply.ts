@@ -115,6 +115,7 @@ function made(input: PlanInput, host: ObservedHost, spec: ContainerSpec): Observ
     restartCount: 0,
     exitCode: undefined,
     isOomKilled: false,
+    stopMs: undefined,
   };
 }
 

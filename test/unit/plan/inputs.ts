@@ -150,6 +150,7 @@ export function planInput({
     instances,
     isWhole,
     hosts: observed,
+    unseen: [],
     images: new Map([['app', image]]),
     hashing: { stable: stableHash, sha256, hmacSha256 },
     fresh: { specKey: new Secret('spec-key', 'k'.repeat(64)), brokerPassword: new Secret('broker-password', 'pass') },
@@ -195,6 +196,7 @@ export function container(overrides: Partial<ObservedContainer> = {}): ObservedC
     restartCount: 0,
     exitCode: undefined,
     isOomKilled: false,
+    stopMs: undefined,
     ...overrides,
   };
 }

@@ -3,7 +3,7 @@ import { LABELS } from '../../../src/core/state.ts';
 import type { ObservedHost } from '../../../src/core/state.ts';
 import type { PlanInput } from '../../../src/plan/input.ts';
 import { plan } from '../../../src/plan/plan.ts';
-import { container, observedHost } from './inputs.ts';
+import { container, instance, observedHost, planInput } from './inputs.ts';
 import { deployed, steps } from './steps.ts';
 
 describe('what the config no longer has', () => {
@@ -81,4 +81,69 @@ describe('what the config no longer has', () => {
   test('a deploy of some targets leaves it alone', () => {
     expect(steps({ ...withOrphan('tiles'), isWhole: false })).toEqual([]);
   });
+});
+
+describe('of a singleton', () => {
+  const labels = {
+    [LABELS.project]: 'shop',
+    [LABELS.environment]: 'dev',
+    [LABELS.service]: 'beat',
+    [LABELS.instance]: '1',
+  };
+  const beat = instance({ host: 'b', service: 'beat', singleton: true });
+  const old = observedHost({ name: 'a', containers: [container({ id: 'old', name: 'shop-dev-beat-1', labels })] });
+  const moved = (hosts: readonly ObservedHost[], overrides: Partial<PlanInput> = {}): PlanInput => ({
+    ...planInput({ instances: [beat], hosts }),
+    ...overrides,
+  });
+
+  test('the old one is stopped first, unasked, also by a deploy of it alone', () => {
+    const planned = plan(moved([old, observedHost({ name: 'b' })], { isWhole: false }));
+
+    const create = planned.plan.nodes.find(({ action }) => action.type === 'create-container');
+    expect(create?.after).toContain('a/shop-dev-beat-1/stop');
+    expect(planned.prunes).toEqual({ containers: [], along: [] });
+  });
+
+  test('none is made while one may run where nobody can look', () => {
+    const [problem, ...others] = plan(moved([observedHost({ name: 'b' })], { unseen: ['a'] })).problems;
+
+    expect(others).toEqual([]);
+    expect(problem?.message).toBe('beat may still run on a, which was not reached, and two of it must not run');
+    expect(problem?.exitCode).toBe(3);
+  });
+
+  test('it is made once the only one is found, wherever else nobody can look', () => {
+    expect(plan(moved([old, observedHost({ name: 'b' })], { unseen: ['c'] })).problems).toEqual([]);
+  });
+});
+
+test('what is to run on a host that was left out is kept where it runs', () => {
+  const labels = {
+    [LABELS.project]: 'shop',
+    [LABELS.environment]: 'dev',
+    [LABELS.service]: 'web',
+    [LABELS.instance]: '1',
+  };
+  const old = observedHost({ name: 'a', containers: [container({ id: 'old', labels })] });
+
+  expect(steps(planInput({ instances: [instance({ host: 'b' })], hosts: [old] }))).toEqual([]);
+});
+
+test('what goes has as long as it was made for to finish its work', () => {
+  const labels = {
+    [LABELS.project]: 'shop',
+    [LABELS.environment]: 'dev',
+    [LABELS.service]: 'jobs',
+    [LABELS.instance]: '1',
+  };
+  const old = container({ id: 'old', name: 'shop-dev-jobs-1', labels, stopMs: 600_000 });
+  const input = deployed();
+
+  const { nodes } = plan({
+    ...input,
+    hosts: input.hosts.map((host) => ({ ...host, containers: [...host.containers, old] })),
+  }).plan;
+
+  expect(nodes.at(-1)?.action).toMatchObject({ type: 'remove-container', drainMs: 600_000 });
 });

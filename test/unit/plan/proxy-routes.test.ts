@@ -210,17 +210,6 @@ test('a port that the proxy opens speaks TLS for every route or for none', () =>
   expect(problems({ certificate: 'web-1.pem' }, '/tls.pem')).toEqual([]);
   expect(problems({}, undefined)).toEqual([]);
   expect(problems({ address: '127.0.0.1' }, '/tls.pem', 'eth1')).toEqual([]);
-  const targeted = {
-    ...input([web({ route: { hosts: ['shop.org'], paths: [], certificate: '/tls.pem' } })], {
-      proxy: {
-        isRunning: true,
-        spec: PROXY_SPEC,
-        parts: [partOf('a', { project: 'other', routes: [{ ...route, certificate: 'web-1.pem' }] })],
-      },
-    }),
-    isWhole: false,
-  };
-  expect(plan(targeted).problems).toEqual([]);
 });
 
 test('an interface and its address are one port, with and without TLS', () => {
