@@ -50,7 +50,7 @@ test(
     const deployed: string[] = [];
     try {
       for (let number = 0; number < ROLLOUTS; number += 1) {
-        const version = await deployAll('web');
+        const version = await deployAll();
         deployed.push(version);
         expect(await scene.versions()).toEqual([version, version, version]);
       }
