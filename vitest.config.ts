@@ -6,8 +6,8 @@ const MINUTE = 60 * SECOND;
 /** Projects that talk to real hosts: one file after the other, each in a process of its own. */
 const withHosts = { pool: 'forks', fileParallelism: false, hookTimeout: 5 * MINUTE } as const;
 
-/** What freezes hosts, cuts connections or tries every lock of a host: nothing may run beside it. */
-const DISTURBING = ['unreachable', 'chaos', 'faults-smoke', 'call'].map((name) => `test/e2e/${name}.test.ts`);
+/** What freezes hosts, restarts their proxy, cuts connections or tries every lock of a host: nothing may run beside it. */
+const DISTURBING = ['unreachable', 'chaos', 'faults-smoke', 'call', 'proxy'].map((name) => `test/e2e/${name}.test.ts`);
 
 export default defineConfig({
   // Node 20 has no `using`.

@@ -1,3 +1,5 @@
+import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CuError } from '../../core/error.ts';
 import { PROXY_SOCKET, serverName } from '../../core/proxy.ts';
 import type { Slot } from '../../core/proxy.ts';
@@ -18,6 +20,8 @@ export interface ProxyRow {
 }
 
 const ASK_MS = 10_000;
+const BACK_MS = 4000;
+const AGAIN_MS = 100;
 
 /**
  * One command to the runtime socket of a host's proxy (https://docs.haproxy.org/2.6/management.html, section 9.3),
@@ -25,7 +29,7 @@ const ASK_MS = 10_000;
  */
 async function askProxy(host: Host, command: string, signal: AbortSignal): Promise<string> {
   const deadline = within(ASK_MS, signal);
-  const stream = await host.dial({ type: 'unix', path: PROXY_SOCKET }, deadline);
+  const stream = await dialProxy(host, deadline);
   try {
     stream.write(`${command}\n`);
     const chunks: Uint8Array[] = [];
@@ -42,6 +46,20 @@ async function askProxy(host: Host, command: string, signal: AbortSignal): Promi
     });
   } finally {
     stream.destroy();
+  }
+}
+
+/** A proxy that is being restarted, by a reboot or for another project, is back in a moment. */
+async function dialProxy(host: Host, signal: AbortSignal): Promise<Duplex> {
+  const startedAt = performance.now();
+  for (;;) {
+    try {
+      return await host.dial({ type: 'unix', path: PROXY_SOCKET }, signal);
+    } catch (error) {
+      const isAway = error instanceof CuError && error.code === 'COMMAND_FAILED' && error.hint === undefined;
+      if (!isAway || performance.now() - startedAt > BACK_MS) throw error;
+      await sleep(AGAIN_MS, undefined, { signal });
+    }
   }
 }
 
