@@ -94,7 +94,7 @@ run_suite() {
     unit) vitest 300 unit ;;
     runtime) bounded 600 bash -c runtime_tests ;;
     template) bounded 180 bash -c template_tests ;;
-    e2e) vitest 1200 e2e ;;
+    e2e) CU_TEST_FLEET=1 vitest 1200 e2e ;;
     contract) CU_TEST_FLEET=2 vitest 600 contract ;;
     e2e-alone) CU_TEST_FLEET=2 vitest 1200 e2e-alone ;;
   esac || code=$?

@@ -6,7 +6,7 @@ import { LABELS } from '../core/state.ts';
 import { startContainer } from '../execute/engine.ts';
 import { inspectContainer } from '../observe/observe.ts';
 import { containerTail } from '../transport/container-log.ts';
-import { runInContainer } from '../transport/exec.ts';
+import { isNotRunning, runInContainer } from '../transport/exec.ts';
 import type { Host } from '../transport/host.ts';
 import type { Context } from './context.ts';
 import { newRun, removeRun, TEST_ROLE } from './throwaway-leftovers.ts';
@@ -117,8 +117,8 @@ async function hasBroker(host: Host, id: string, signal: AbortSignal): Promise<b
     // Asked without the password: that it wants one is answer enough.
     return /PONG|NOAUTH/.test(stdout);
   } catch (error) {
-    // It ended since it was looked at, which the next look tells.
-    if (error instanceof CuError && error.statusCode === 409) return false;
+    // The next look tells how it ended.
+    if (isNotRunning(error)) return false;
     throw error;
   }
 }

@@ -6,8 +6,8 @@ import type { Health } from '../core/health.ts';
 import type { InspectedContainer } from '../observe/parse.ts';
 import { orAborted, within } from '../transport/abort.ts';
 import { asSocket } from '../transport/docker.ts';
-import { runInContainer } from '../transport/exec.ts';
-import type { Host } from '../transport/host.ts';
+import { isNotRunning, runInContainer } from '../transport/exec.ts';
+import type { Host, RunResult } from '../transport/host.ts';
 
 /** How long one question may take before it counts as a failure. */
 const ASK_TIMEOUT_MS = 10_000;
@@ -42,7 +42,14 @@ async function probeCommand(
   command: readonly string[],
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const result = await runInContainer(host, container.observed.id, command, { signal });
+  let result: RunResult;
+  try {
+    result = await runInContainer(host, container.observed.id, command, { signal });
+  } catch (error) {
+    // The next look tells how it ended.
+    if (isNotRunning(error)) return 'it does not run';
+    throw error;
+  }
   if (result.exitCode === 0) return undefined;
   const said = (result.stderr || result.stdout).trim().split('\n').at(-1) ?? '';
   return `the command exits with ${result.exitCode}${said === '' ? '' : `: ${said.slice(0, 200)}`}`;

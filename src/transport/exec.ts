@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod/mini';
+import { CuError } from '../core/error.ts';
 import { demultiplex } from './demultiplex.ts';
 import type { Host, RunResult } from './host.ts';
 
@@ -39,6 +40,11 @@ export async function runInContainer(
   const said = { stdout: '', stderr: '' };
   for await (const { stream, data } of demultiplex(answer.body)) said[stream] += data.toString('utf8');
   return { ...said, exitCode: await execExitCode(host, exec.Id, signal), signal: undefined };
+}
+
+/** It ended between the look at it and the command: 409 where the command is made, 500 where it is begun. */
+export function isNotRunning(error: unknown): boolean {
+  return error instanceof CuError && /is not running/i.test(error.message);
 }
 
 /** The engine may close the output a moment before it knows the exit code. */

@@ -67,7 +67,8 @@ test('a second project with a port of its own touches neither', async () => {
 test('purge prints and removes only with --yes, and never what runs, is kept or is foreign', async () => {
   for (const version of ['two', 'three']) {
     await pair.write('app.sh', `${await pair.read('app.sh')}# ${version}\n`);
-    expect((await pair.cu('deploy')).exitCode).toBe(0);
+    const deployed = await pair.cu('deploy');
+    expect(deployed.exitCode, deployed.all).toBe(0);
   }
   const images = async (): Promise<readonly string[]> =>
     (await pair.docker('host1', 'images', '--format', '{{.Repository}}:{{.Tag}}'))

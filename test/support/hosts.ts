@@ -59,8 +59,10 @@ export async function attachTestbed({ env = process.env }: Pick<TestbedOptions, 
   const state = readState();
   if (state === undefined || state.hosts.length === 0)
     throw new Error('no test hosts are up; start them with `npm run hosts -- up 3`');
-  const before = (Number(env['CU_TEST_FLEET'] ?? '1') - 1) * FLEET;
-  const hosts = state.hosts.slice(before).map((host, at) => ({ ...host, name: `host${at + 1}` }));
+  const fleet = env['CU_TEST_FLEET'];
+  if (fleet === undefined) return Promise.resolve(testbedOf(state));
+  const before = (Number(fleet) - 1) * FLEET;
+  const hosts = state.hosts.slice(before, before + FLEET).map((host, at) => ({ ...host, name: `host${at + 1}` }));
   if (hosts.length === 0)
     throw new Error(`there is no second fleet; start it with \`npm run hosts -- up ${before + FLEET}\``);
   return Promise.resolve(testbedOf({ ...state, hosts }));

@@ -117,6 +117,9 @@ async function waitUp(
       rows.every(({ status, check }) => status.startsWith('UP') && /OK/.test(check))
     )
       return;
+    // Another project has made the proxy read its config anew meanwhile, in which the other slot is still live.
+    for (const { backend, status } of rows)
+      if (status.startsWith('MAINT')) await setState(host, { backend, ...place }, 'ready', signal);
     seen = rows.map(({ status, check }) => `${status} ${check}`).join(', ');
     await sleep(POLL_MS, undefined, { signal });
   }

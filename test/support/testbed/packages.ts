@@ -12,6 +12,8 @@ const packageOfCommand = [
   ['docker-registry', 'docker-registry'],
   ['iptables', 'iptables'],
   ['ip', 'iproute2'],
+  // Images that are made of nothing else, and a second shell.
+  ['busybox', 'busybox-static'],
 ] as const;
 
 /** Installs what the testbed needs and the machine lacks. Starts no service: the testbed runs its own engine. */
