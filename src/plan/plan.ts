@@ -84,7 +84,7 @@ export function plan(input: PlanInput): Planned {
   return {
     plan: { nodes: holdForTasks(nodes, tasks) },
     problems: [...problems, ...hostProblems(input, bound, parts), ...singletonProblems(input, containers)],
-    prunes: { ...prunes, along: [...prunes.along, ...goingRoutes(routes, prunes)] },
+    prunes: { ...prunes, along: [...prunes.along, ...goingRoutes(routes, prunes.containers)] },
   };
 }
 

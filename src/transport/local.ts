@@ -3,9 +3,10 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { Socket } from 'node:net';
 import { createHash } from 'node:crypto';
-import { Duplex } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { CuError } from '../core/error.ts';
 import type { HostTarget } from '../core/state.ts';
+import { childStream } from './child-stream.ts';
 import { createDocker } from './docker.ts';
 import { DEFAULT_SOCKET, engineMissing, engineSilent, socketDenied } from './engine-socket.ts';
 import { asSshError } from './errors.ts';
@@ -50,12 +51,7 @@ export async function openLocal(
 async function converseLocal([file = '', ...args]: readonly string[], signal: AbortSignal): Promise<Duplex> {
   signal.throwIfAborted();
   const child = spawn(file, args, { detached: true, stdio: ['pipe', 'pipe', 'ignore'] });
-  child.on('error', () => child.stdout.destroy());
-  child.stdin.on('error', () => undefined);
-  const stream = Duplex.from({ readable: child.stdout, writable: child.stdin });
-  stream.on('error', () => undefined);
-  stream.on('close', () => child.stdin.destroy());
-  return stream;
+  return childStream(child, () => void child.stdin.destroy());
 }
 
 /** Where the local engine listens; a DOCKER_HOST of ssh:// is an error that says to name the host instead. */

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Duplex } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CuError } from '../core/error.ts';
 import { onAbort, orAborted } from './abort.ts';
+import { childStream } from './child-stream.ts';
 import { lostConnection } from './errors.ts';
 import type { Described } from './errors.ts';
 import type { RunOptions, RunResult } from './host.ts';
@@ -111,10 +112,7 @@ export function createMux(master: Master, { env, described }: MuxOptions): Mux {
         stdio: ['pipe', 'pipe', 'pipe'],
         env: environment,
       });
-      const stream = Duplex.from({ readable: child.stdout, writable: child.stdin });
-      stream.on('error', () => undefined);
-      child.stdin.on('error', () => undefined);
-      stream.on('close', () => child.kill('SIGTERM'));
+      const stream = childStream(child, () => void child.kill('SIGTERM'));
       let complaint = '';
       child.stderr.setEncoding('utf8').on('data', (text: string) => (complaint = `${complaint}${text}`.slice(-500)));
       let isEnded = false;

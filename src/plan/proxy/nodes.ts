@@ -3,7 +3,6 @@ import { partName, PROXY_NAME } from '../../core/proxy.ts';
 import type { ProxyPart } from '../../core/proxy.ts';
 import type { ObservedHost } from '../../core/state.ts';
 import type { Bound, PlanInput } from '../input.ts';
-import type { Prunes } from '../orphans.ts';
 import { hasNewRoutes, hasOtherRoutes, partOn } from './routes.ts';
 
 /** The key under `images` of what the proxy of every host is made of. */
@@ -85,7 +84,7 @@ export function routeNodes(
 }
 
 /** Routes that go with containers which are asked about: they stay with them. */
-export function goingRoutes(routes: readonly RouteStep[], { containers }: Prunes): readonly PlanNode[] {
+export function goingRoutes(routes: readonly RouteStep[], containers: readonly PlanNode[]): readonly PlanNode[] {
   return routes
     .filter(({ isFarewell, takers }) => isFarewell && takers.length === 0)
     .map(({ node }) => node)

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openLocal } from '../../../src/transport/local.ts';
 import { attachTestbed } from '../../support/hosts.ts';
 import type { Testbed } from '../../support/hosts.ts';
-import { createHome, eventually, hostOf, poolIn, targetOf } from './setup.ts';
+import { createHome, eventually, hostOf, poolIn, targetOf, readAll } from './setup.ts';
 import type { Home, Host } from './setup.ts';
 
 const NEVER = new AbortController().signal;
@@ -85,6 +85,18 @@ describe.each(['ssh2', 'openssh', 'local'] as const)('a conversation over %s', (
 
     expect(await nextLine(stream)).toBe('bye');
     await isEnded;
+    await close();
+  });
+
+  test('what a command said before it ended is there, however late it is read', async () => {
+    const { host, close } = await open();
+    const stream = await host.converse(['sh', '-c', 'echo $$; echo bye'], NEVER);
+    // Long enough for it to have ended, whatever it is.
+    await host.run(['sleep', '0.5']);
+
+    const said = await readAll(stream);
+
+    expect(said).toMatch(/^\d+\nbye\n$/);
     await close();
   });
 
