@@ -32,9 +32,13 @@ export async function* readLog(
       until: seconds(options.until),
     },
     signal,
-    allow: [404],
+    // 409: it is being removed at this moment.
+    allow: [404, 409],
   });
-  if (answer.statusCode === 404) return;
+  if (answer.statusCode >= 400) {
+    answer.body.resume();
+    return;
+  }
   const rests = { stdout: '', stderr: '' };
   const decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() };
   try {

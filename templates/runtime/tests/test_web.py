@@ -335,7 +335,9 @@ class TestJobs:
         again = web.client.post(f"/v1/jobs/{job}/retry")
 
         assert job in [one["id"] for one in listed]
-        assert (again.status_code, again.json()["state"]) == (202, "queued")
+        assert again.status_code == 202
+        # A worker may have it already.
+        assert again.json()["state"] in ("queued", "running")
         assert web.client.get("/v1/jobs", params={"state": "lost"}).status_code == 422
 
 
