@@ -69,6 +69,11 @@ export function hasOwnCommand({ command, entrypoint }: ServiceSettings): boolean
   return command !== undefined || entrypoint !== undefined;
 }
 
+/** Whether it keeps something in a volume that a second one beside it would write to as well. */
+export function writesVolume({ mounts }: ServiceSettings): boolean {
+  return mounts.some((mount) => mount.type === 'volume' && !mount.readOnly);
+}
+
 /** Settings of one host or one instance: a default here would hide what the service says. */
 function withoutDefaults(shape: z.ZodRawShape): Readonly<Record<string, z.ZodOptional>> {
   return Object.fromEntries(

@@ -1,4 +1,4 @@
-import { defineKind, hasOwnCommand } from './kind.ts';
+import { defineKind, hasOwnCommand, writesVolume } from './kind.ts';
 import { route } from './route.ts';
 
 /** Where the runtime listens when nothing is published. */
@@ -23,7 +23,8 @@ export const webserver = defineKind({
       },
       drainMs: 30_000,
       stopSignal: isOwn ? undefined : 'SIGTERM',
-      rollout: 'proxy',
+      // The runtime's webservers may write side by side; of another's volume nobody knows. A route needs the proxy.
+      rollout: isOwn && writesVolume(settings) && settings.route === undefined ? 'recreate' : 'proxy',
       phase: 20,
       singleton: false,
       brokerUser: isOwn ? 'admin' : 'web',

@@ -201,7 +201,7 @@ function gapOf(instance: InstanceSpec, strategy: RolloutStrategy, room: Room): s
   if (strategy !== 'recreate') return '';
   const last = room.host.state?.gaps[`${instance.service}/${instance.instance}`];
   const gap = last === undefined ? '' : `, ${(last / 1000).toFixed(1)} s without it last time`;
-  if (port !== undefined) return `, stop first: holds port ${port.port}${gap}`;
+  if (port !== undefined && !isProxied(instance)) return `, stop first: holds port ${port.port}${gap}`;
   if (instance.singleton) return `, stop first: only one at a time${gap}`;
   if (!hasRoom(instance, room)) return `, stop first: no memory for two${gap}`;
   const volume = instance.mounts.find((mount) => mount.type === 'volume' && !mount.readOnly);

@@ -221,3 +221,16 @@ test('a plain container that writes a volume is not started twice at once', () =
   expect(rollout(', mounts: ["data:/data"]')).toBe('recreate');
   expect(rollout(', ports: ["*:80"]')).toBe('recreate');
 });
+
+test('a webserver of another make that writes a volume is not started twice at once either, unless it is told to', () => {
+  const rollout = (more: string): string =>
+    instance(withServices(`site: { kind: webserver, image: app, on: [host1], ports: ["*:80"]${more} }`), 'host1/site/1')
+      .rollout;
+
+  expect(rollout(', command: [serve]')).toBe('proxy');
+  expect(rollout(', command: [serve], mounts: ["data:/data:ro"]')).toBe('proxy');
+  expect(rollout(', command: [serve], mounts: ["data:/data"]')).toBe('recreate');
+  expect(rollout(', command: [serve], mounts: ["data:/data"], rollout: proxy')).toBe('proxy');
+  expect(rollout(', command: [serve], mounts: ["data:/data"], route: { hosts: [example.org] }')).toBe('proxy');
+  expect(rollout(', mounts: ["data:/data"]')).toBe('proxy');
+});

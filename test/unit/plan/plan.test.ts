@@ -171,6 +171,15 @@ describe('a second deploy', () => {
     );
   });
 
+  test('stops first behind the proxy too where there is no memory for two: the port is not why', () => {
+    const ports = [{ bind: '*', port: 80, containerPort: 8000 }];
+    const memory = { type: 'share', share: 0.6 } as const;
+
+    expect(steps(fleet(['a'], { memory, ports, kind: 'webserver', rollout: 'proxy' }))).toContain(
+      'a/shop-dev-web-1/replace: new version r2, stop first: no memory for two',
+    );
+  });
+
   test('stops first where a port is held, and says so', () => {
     const ports = [{ bind: '*', port: 80, containerPort: 8000 }];
     const input = asked(deployed({ instances: [instance({ ports })] }), { command: ['other'] });
