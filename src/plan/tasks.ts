@@ -93,12 +93,17 @@ function leftoverNodes({ desired, hosts }: PlanInput): readonly PlanNode[] {
   );
 }
 
-/** One for each host on which a worker of the runtime is new, once there is a broker to reach. */
+/**
+ * One for each host on which a worker of the runtime is new. The broker runs, or is brought by this very plan: then
+ * its own host has nothing to find out.
+ */
 function checkNodes(input: PlanInput, bound: readonly Bound[], containers: readonly PlanNode[]): readonly PlanNode[] {
-  if (!isBrokerUp(input)) return [];
+  const isUp = isBrokerUp(input);
+  if (!isUp && !containers.some((node) => specOf(node)?.kind === 'redis')) return [];
   const isNew = ({ host, spec }: Bound): boolean =>
     containers.some((node) => node.host === host.name && isChange(node) && specOf(node)?.name === spec.name);
-  return input.hosts.flatMap((host): readonly PlanNode[] => {
+  const hosts = input.hosts.filter(({ name }) => isUp || name !== input.desired.broker?.host);
+  return hosts.flatMap((host): readonly PlanNode[] => {
     // A worker with a command of its own logs in as another user.
     const worker = bound.find(
       (each) =>

@@ -31,16 +31,25 @@ async function change(from: string, to: string): Promise<void> {
   await scenario.write('cu.config.yaml', (await scenario.read('cu.config.yaml')).replace(from, to));
 }
 
-test('a first deploy has no broker to check, and a later one finds it well', async () => {
-  const first = await scenario.cu('deploy');
-  expect(first.exitCode, first.all).toBe(0);
-  expect(first.all).not.toContain('checked broker');
-  await change('TURN: 1', 'TURN: 2');
+test('a first deploy with a broker that the worker cannot reach says what is wrong, and leaves nothing', async () => {
+  const { address } = scenario.testbed.hosts.find(({ name }) => name === 'host1') ?? { address: '' };
+  await change(`advertise: ${address}`, `advertise: ${NOWHERE}`);
 
-  const second = await scenario.cu('deploy');
+  const result = await scenario.cu('deploy');
 
-  expect(second.exitCode, second.all).toBe(0);
-  expect(second.all).toMatch(/host2 worker\/task-doctor \| checked broker and storage/);
+  expect(result.exitCode, result.all).toBe(4);
+  expect(result.stderr).toMatch(/BAD {2}broker at 10\.213\.1\.250:6571: /);
+  for (const host of ['host1', 'host2']) expect(await scenario.containers(host)).toEqual([]);
+  await change(`advertise: ${NOWHERE}`, `advertise: ${address}`);
+});
+
+test.each(['first', 'second'])('a %s deploy finds its broker well', async (which) => {
+  if (which === 'second') await change('TURN: 1', 'TURN: 2');
+
+  const result = await scenario.cu('deploy');
+
+  expect(result.exitCode, result.all).toBe(0);
+  expect(result.all).toMatch(/host2 worker\/task-doctor \| checked broker and storage/);
 });
 
 test('a broker that the new worker could not reach ends the deploy before the switch, and what is wrong is told', async () => {

@@ -158,10 +158,9 @@ describe('the check of the broker', () => {
   const checksOf = (input: PlanInput): readonly string[] =>
     plan(input).plan.nodes.flatMap(({ id, action }) => (action.type === 'check-broker' ? [id] : []));
 
-  test('comes before the tasks, on every host with a new worker, once there is a broker', () => {
+  test('comes before the tasks, on every host with a new worker', () => {
     const input = upgraded({ ...fleet, tasks: [MIGRATE] });
 
-    expect(checksOf(planInput(fleet))).toEqual([]);
     expect(checksOf(input)).toEqual(['a/shop-dev-task-doctor/check', 'b/shop-dev-task-doctor/check']);
     expect(waitsFor(input, 'a/shop-dev-task-1/run')).toEqual(expect.arrayContaining([...checksOf(input)]));
     expect(waitsFor(input, 'b/shop-dev-worker-1/replace')).toEqual(expect.arrayContaining([...checksOf(input)]));
@@ -173,7 +172,15 @@ describe('the check of the broker', () => {
     expect(checksOf(upgraded(own))).toEqual([]);
   });
 
-  test('does not happen while the broker is down', () => {
+  test('follows a broker that the same plan brings, on hosts other than its own', () => {
+    const input = planInput(fleet);
+
+    expect(checksOf(input)).toEqual(['b/shop-dev-task-doctor/check']);
+    expect(waitsFor(input, 'b/shop-dev-task-doctor/check')).toContain('a/shop-dev-broker-1/create');
+    expect(waitsFor(input, 'b/shop-dev-worker-1/create')).toContain('b/shop-dev-task-doctor/check');
+  });
+
+  test('follows a broker that is down and comes back', () => {
     const input = upgraded(fleet);
     const hosts = input.hosts.map((host) => ({
       ...host,
@@ -182,6 +189,7 @@ describe('the check of the broker', () => {
       ),
     }));
 
-    expect(checksOf({ ...input, hosts })).toEqual([]);
+    expect(checksOf({ ...input, hosts })).toEqual(['b/shop-dev-task-doctor/check']);
+    expect(waitsFor({ ...input, hosts }, 'b/shop-dev-task-doctor/check')).toContain('a/shop-dev-broker-1/replace');
   });
 });
