@@ -118,12 +118,16 @@ export function createMux(master: Master, { env, described }: MuxOptions): Mux {
       let isEnded = false;
       child.on('close', () => (isEnded = true));
       child.on('error', () => (isEnded = true));
+      const opened = (): ReturnType<typeof childStream> & { complaint(): string } =>
+        Object.assign(stream, { complaint: () => complaint.trim() });
       for (;;) {
         const text = await readFile(log, 'utf8').catch(() => '');
-        if (/master session id/.test(text)) return Object.assign(stream, { complaint: () => complaint.trim() });
+        if (/master session id/.test(text)) return opened();
         if (isEnded || signal.aborted) break;
         await sleep(POLL_MS);
       }
+      // A short command may have ended between the look at the log and the one at the process.
+      if (!signal.aborted && (await failureIn(log)).type === 'none') return opened();
       stream.destroy();
       signal.throwIfAborted();
       const failure = await failureIn(log);

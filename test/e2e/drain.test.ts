@@ -14,7 +14,7 @@ services:
 `;
 const APP = (SMALL_APP['app.sh'] ?? '').replace(
   "trap 'exit 0' TERM INT",
-  "trap 'sleep $LEFT; exit 0' TERM INT\nLEFT=8",
+  "trap 'until [ -e /tmp/go ]; do sleep 0.2; done; exit 0' TERM INT",
 );
 const OLD = `${PROJECT}-dev-jobs-1-old`;
 
@@ -34,6 +34,11 @@ async function change(): Promise<void> {
   await scenario.write('app.sh', APP.replace('VERSION=one', `VERSION=v${count}`));
 }
 
+/** What it still had to do is done. */
+async function finish(container: string): Promise<void> {
+  await scenario.docker('host1', 'exec', container, 'touch', '/tmp/go');
+}
+
 async function names(): Promise<readonly string[]> {
   return (await scenario.containers('host1')).map(({ name, state }) => `${name} ${state}`).toSorted();
 }
@@ -48,6 +53,7 @@ test('the new one is up while the old one finishes, how much is left is said, an
   // What a worker of the runtime writes down while it stops.
   await scenario.docker('host1', 'exec', OLD, 'sh', '-c', 'echo "3 250" > /tmp/cu-busy');
   await running.until((line) => line.type === 'step-progress' && line.text === '3 tasks left, oldest 4m');
+  await finish(OLD);
 
   const { exitCode, all } = await running.ended;
   expect(exitCode, all).toBe(0);
@@ -56,18 +62,15 @@ test('the new one is up while the old one finishes, how much is left is said, an
 
 test('with --detach nobody waits: it ends by itself, and the next command takes it away', async () => {
   await change();
-  const startedAt = Date.now();
 
   const deployed = await scenario.cu('deploy', '--detach');
 
   expect(deployed.exitCode, deployed.all).toBe(0);
-  expect(Date.now() - startedAt).toBeLessThan(8000 + 6000);
   const draining = (await scenario.containers('host1')).find(({ name }) => name.includes('-draining-'));
   expect(draining).toMatchObject({ state: 'running' });
   expect(await scenario.cu('deploy')).toMatchObject({ exitCode: 0, stdout: 'nothing to do' });
-  await eventually(async () =>
-    expect((await scenario.containers('host1')).find(({ name }) => name.includes('-draining-'))?.state).toBe('exited'),
-  );
+  await finish(draining?.name ?? '');
+  await eventually(async () => expect((await names()).join()).toMatch(/-draining-\w+ exited/));
 
   const next = await scenario.cu('deploy');
 
@@ -83,6 +86,9 @@ test('an interrupt while the old one finishes lets it: it takes no more work, an
   running.kill('SIGINT');
   expect((await running.ended).exitCode).toBe(130);
 
+  const draining = (await scenario.containers('host1')).find(({ name }) => name.includes('-draining-'));
+  expect(draining).toMatchObject({ state: 'running' });
+  await finish(draining?.name ?? '');
   await eventually(async () => expect((await names()).join()).toMatch(/-draining-\w+ exited/));
   expect((await scenario.cu('deploy')).exitCode).toBe(0);
   expect(await names()).toEqual([`${PROJECT}-dev-broker-1 running`, `${PROJECT}-dev-jobs-1 running`]);

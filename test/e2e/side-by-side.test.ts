@@ -74,7 +74,7 @@ test('purge prints and removes only with --yes, and never what runs, is kept or 
     (await pair.docker('host1', 'images', '--format', '{{.Repository}}:{{.Tag}}'))
       .split('\n')
       // Other files of tests work on the same host.
-      .filter((image) => image.startsWith('e2e-main-'))
+      .filter((image) => /^e2e-main-(pair|other):/.test(image))
       .toSorted((a, b) => a.localeCompare(b));
   const before = await images();
 

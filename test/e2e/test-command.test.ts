@@ -174,7 +174,7 @@ describe('what a run made is removed', () => {
 
   test('after a SIGKILL by the next run, which leaves a run that lives alone', async () => {
     const { cu: killed } = await begin(600);
-    const { cu: living } = await begin(20);
+    const { cu: living } = await begin(600);
     expect(await things()).toHaveLength(8);
 
     killed.kill('SIGKILL');
@@ -185,7 +185,8 @@ describe('what a run made is removed', () => {
       expect(await things()).toHaveLength(4);
     });
 
-    expect((await living).exitCode).toBe(0);
+    living.kill('SIGINT');
+    expect((await living).exitCode).toBe(130);
     expect(await things()).toEqual([]);
   });
 });
