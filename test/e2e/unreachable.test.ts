@@ -136,6 +136,26 @@ test('a host that freezes midway ends the deploy in bounded time and is named, a
   await expectToConverge();
 });
 
+test('Ctrl-C ends a deploy in time although a host froze midway, and the next one converges', async () => {
+  await changeCode();
+  const running = followCu(scenario, {}, 'deploy');
+  await running.until((line) => line.type === 'step-started' && line.step === `host3/${PROJECT}-dev-late-1/replace`);
+
+  await scenario.testbed.pause('host3');
+  try {
+    const asked = performance.now();
+    running.kill('SIGINT');
+    const { exitCode, all } = await endOf(running);
+
+    expect(exitCode, all).toBe(130);
+    expect(performance.now() - asked, all).toBeLessThan(7500);
+    expect(all).toContain('host3');
+  } finally {
+    await scenario.testbed.unpause('host3');
+  }
+  await expectToConverge();
+});
+
 test('an SSH session that is cut midway is named, and the next deploy converges', async () => {
   await changeCode();
   const running = followCu(scenario, {}, 'deploy');
@@ -147,6 +167,42 @@ test('an SSH session that is cut midway is named, and the next deploy converges'
   expect(exitCode, all).toBe(3);
   expect(all).toMatch(/cu: host3: the connection to .* was lost/);
   await expectToConverge();
+});
+
+test('a singleton is not started elsewhere while the host that it ran on does not answer, unless that host is given up', async () => {
+  const withClock = (host: string): Promise<void> =>
+    scenario.write(
+      'cu.config.yaml',
+      `${config}  broker: { kind: redis, on: [host1], ports: ["eth0:8626:6379"] }\n  clock: { kind: beat, image: app, command: [sh, /app.sh], on: [${host}], drain: 1s }\n`,
+    );
+  const clocks = async (host: string): Promise<readonly string[]> =>
+    (await scenario.containers(host)).filter(({ name }) => name.includes('-clock-')).map(({ state }) => state);
+  await withClock('host3');
+  const first = await scenario.cu('deploy');
+  expect(first.exitCode, first.all).toBe(0);
+  await withClock('host1');
+  await scenario.testbed.kill('host3');
+  try {
+    const refused = await scenario.cu('deploy', 'host1');
+
+    expect(refused.exitCode, refused.all).toBe(3);
+    expect(refused.stderr).toContain('clock may still run on host3, which was not reached');
+    expect(await clocks('host1')).toEqual([]);
+
+    const given = await scenario.cu('deploy', 'host1', '--skip-unreachable');
+
+    expect([0, 3], given.all).toContain(given.exitCode);
+    expect(await clocks('host1')).toEqual(['running']);
+  } finally {
+    await scenario.testbed.start('host3');
+  }
+
+  const healed = await scenario.cu('deploy');
+
+  expect(healed.exitCode, healed.all).toBe(0);
+  expect([await clocks('host1'), await clocks('host3')]).toEqual([['running'], []]);
+  await scenario.write('cu.config.yaml', config);
+  expect(await scenario.cu('deploy', '--prune')).toMatchObject({ exitCode: 0 });
 });
 
 test('an engine that does not run is told apart from a host that is away', async () => {
