@@ -30,6 +30,8 @@ export type Action =
       readonly previous: ProxyPart | undefined;
       readonly certificates: readonly { readonly name: string; readonly pem: Secret }[];
       readonly socketGid: number;
+      /** Only takes away: it waits until what is to answer instead, perhaps on another host, is there. */
+      readonly isFarewell?: boolean;
     }
   /** Requests go to the instance's container in this slot, and no more to the one in the other. */
   | { readonly type: 'switch-proxy'; readonly place: ProxyPlace; readonly drainMs: number; readonly socketGid: number }

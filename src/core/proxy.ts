@@ -41,6 +41,8 @@ export interface ProxyRoute {
   readonly certificate: string | undefined;
   /** What the proxy asks a server for; undefined: whether it takes a connection. */
   readonly checkPath: string | undefined;
+  /** The one status that means well; undefined: 2xx and 3xx. */
+  readonly checkStatus?: number | undefined;
   readonly drainMs: number;
   readonly servers: readonly ProxyServer[];
 }

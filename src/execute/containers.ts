@@ -4,6 +4,7 @@ import type { ContainerSpec } from '../core/container.ts';
 import { amend, CuError } from '../core/error.ts';
 import type { OnProgress } from '../core/event.ts';
 import { otherSlot } from '../core/proxy.ts';
+import type { Slot } from '../core/proxy.ts';
 import { LABELS } from '../core/state.ts';
 import { inspectContainer } from '../observe/observe.ts';
 import { limitsOf } from '../plan/compare.ts';
@@ -95,11 +96,14 @@ export async function replaceContainer(
   const oldName = `${spec.name}${REPLACED}`;
   const isMisnamed = old.observed.name === `${spec.name}${UNPROVEN}`;
   if (isMisnamed) await moveAside(step, oldId, oldName);
+  const oldProxy = behindProxy(step, slotOf(old));
   let newId: string | undefined;
   try {
     if (strategy === 'recreate') {
       step.onProgress('stopping the old one');
       if (old.observed.state === 'paused') await unpauseContainer(host, oldId, signal);
+      // Other replicas answer meanwhile, where there are any.
+      if (oldProxy !== undefined) await drainOut(oldProxy, spec.drainMs);
       stoppedAt = now();
       isTold = true;
       await finishWork(step, oldId, spec.drainMs);
@@ -118,14 +122,21 @@ export async function replaceContainer(
     return stoppedAt === undefined ? undefined : servesAt - stoppedAt;
   } catch (error) {
     if (newId !== undefined) {
-      await stepBack(step);
+      if (strategy !== 'recreate') await stepBack(step);
       await discard(step, newId);
     }
     await giveNameBack(step, oldId, isMisnamed ? oldName : old.observed.name);
     // One that was never told to stop serves on; only of another it counts that it has started anew.
     const mustStart = old.observed.state === 'running' && isTold;
-    throw await putBack(step, { id: oldId, startedAt: old.observed.startedAt }, mustStart, error);
+    const explained = await putBack(step, { id: oldId, startedAt: old.observed.startedAt }, mustStart, error);
+    if (strategy === 'recreate' && oldProxy !== undefined) await stepBack(step);
+    throw explained;
   }
+}
+
+/** How the proxy is told of a container of this instance in another place than the new one's. */
+export function behindProxy({ proxy }: Pick<ContainerStep, 'proxy'>, slot: Slot | undefined): Switching | undefined {
+  return proxy === undefined || slot === undefined ? undefined : { ...proxy, place: { ...proxy.place, slot } };
 }
 
 /** The old one has the requests again before the new one goes; at most a moment, so that an interrupt ends in time. */
@@ -152,11 +163,7 @@ export async function restartAndProve(step: ContainerStep, id: string): Promise<
   const { host, spec, signal } = step;
   const found = await inspectContainer(host, id, signal);
   if (found?.observed.state === 'paused') await unpauseContainer(host, id, signal);
-  const slot = slotOf(found);
-  const proxy =
-    step.proxy === undefined || slot === undefined
-      ? undefined
-      : { ...step.proxy, place: { ...step.proxy.place, slot } };
+  const proxy = behindProxy(step, slotOf(found));
   await withoutRequests(proxy, spec.drainMs, async () => {
     step.onProgress('stopping');
     try {

@@ -1,5 +1,5 @@
 import pLimit from 'p-limit';
-import type { Plan, PlanNode } from '../core/action.ts';
+import type { Action, Plan, PlanNode } from '../core/action.ts';
 import { amend, CuError } from '../core/error.ts';
 import type { Emit } from '../core/event.ts';
 import type { FailurePolicy } from '../core/rollout.ts';
@@ -91,17 +91,28 @@ function stops(failed: PlanNode, node: PlanNode, onFailure: FailurePolicy): bool
   return onFailure === 'rollback' || node.action.type !== 'drain-container';
 }
 
-/** Containers of two hosts, where the one is not the broker of the other, nor what takes its place. */
+/** What concerns one host alone, besides its containers. */
+const LOCAL: readonly Action['type'][] = [
+  'create-network',
+  'create-volume',
+  'ensure-proxy',
+  'apply-routes',
+  'switch-proxy',
+  'pause',
+];
+
+/** Matters of two hosts, where the one is not the broker of the other, nor what takes its place. */
 function isSeparate(one: PlanNode, other: PlanNode): boolean {
-  const isContainers = [one, other].every(
-    ({ action }) => action.type.endsWith('-container') || action.type === 'pause',
+  const isOfHost = [one, other].every(
+    ({ action }) => action.type.endsWith('-container') || LOCAL.includes(action.type),
   );
   const isBroker = 'spec' in one.action && one.action.spec.kind === 'redis';
-  return isContainers && one.host !== other.host && !isBroker && !isGivenUp(other);
+  return isOfHost && one.host !== other.host && !isBroker && !isGivenUp(other);
 }
 
 /** What leaves a host, or comes back to it, because of what is on another one by then. */
 function isGivenUp({ action }: PlanNode): boolean {
+  if (action.type === 'apply-routes') return action.isFarewell === true;
   return action.type === 'resume-container' || (action.type === 'remove-container' && action.isOrphan === true);
 }
 

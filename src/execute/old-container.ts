@@ -2,11 +2,12 @@ import type { Action } from '../core/action.ts';
 import { CuError } from '../core/error.ts';
 import type { OnProgress } from '../core/event.ts';
 import { inspectContainer } from '../observe/observe.ts';
+import type { InspectedContainer } from '../observe/parse.ts';
 import { DRAINING, REPLACED, UNPROVEN } from '../plan/containers.ts';
 import { slotOf } from '../plan/proxy/routes.ts';
 import { within } from '../transport/abort.ts';
 import type { Host } from '../transport/host.ts';
-import { startAgain } from './containers.ts';
+import { behindProxy, startAgain } from './containers.ts';
 import type { ContainerStep } from './containers.ts';
 import { removeContainer, renameContainer, startContainer, stopContainer, unpauseContainer } from './engine.ts';
 import { finishWork } from './finish-work.ts';
@@ -97,17 +98,12 @@ export async function restoreContainer(
   const failed = await inspectContainer(host, spec.name, signal);
   const failedId = failed?.observed.id;
   const mustMakeRoom = strategy === 'recreate' && failedId !== undefined && failedId !== oldId;
-  if (mustMakeRoom) await changePlaces(step, failedId, oldId);
+  if (mustMakeRoom && failed !== undefined) await changePlaces(step, failed, oldId);
   else await comeBack(step, oldId);
   const health = { ...spec.health, type: 'none', stableMs: BACK_MS } as const;
   await waitHealthy(host, oldId, { ...spec, health }, step);
-  const oldSlot = slotOf((await inspectContainer(host, oldId, signal)) ?? { labels: {} });
-  if (step.proxy !== undefined && oldSlot !== undefined)
-    await switchTo(
-      { ...step.proxy, place: { ...step.proxy.place, slot: oldSlot } },
-      spec.drainMs,
-      spec.health.timeoutMs,
-    );
+  const oldProxy = behindProxy(step, slotOf((await inspectContainer(host, oldId, signal)) ?? { labels: {} }));
+  if (oldProxy !== undefined) await switchTo(oldProxy, spec.drainMs, spec.health.timeoutMs);
   if (failedId !== undefined && failedId !== oldId) await moveAside(step, failedId, `${spec.name}${UNPROVEN}`);
   await takeName(step, oldId);
   if (failedId === undefined || failedId === oldId) return;
@@ -116,9 +112,13 @@ export async function restoreContainer(
 }
 
 /** Interrupted between the end of the one and the start of the other, the old one must run all the same: nothing else would. */
-async function changePlaces(step: ContainerStep, failedId: string, oldId: string): Promise<void> {
+async function changePlaces(step: ContainerStep, failed: InspectedContainer, oldId: string): Promise<void> {
   const { host, spec, grace } = step;
+  const failedId = failed.observed.id;
+  const proxy = behindProxy(step, slotOf(failed));
   try {
+    // What the proxy does not do must not keep the old one down.
+    if (proxy !== undefined) await drainOut(proxy, spec.drainMs).catch(() => undefined);
     await finishWork(step, failedId, spec.drainMs);
     await comeBack(step, oldId);
   } catch (error) {

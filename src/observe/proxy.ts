@@ -24,6 +24,7 @@ const part = z.object({
       paths: z.array(word),
       certificate: z.optional(word),
       checkPath: z.optional(z.string().check(z.regex(/^\/[\x21-\x7e]*$/))),
+      checkStatus: z.optional(z.int().check(z.gte(100), z.lte(599))),
       drainMs: z.number(),
       servers: z.array(z.object({ instance: word, ports: z.object({ a: port, b: port }), live: z.enum(SLOTS) })),
     }),
@@ -72,7 +73,12 @@ function parsePart(text: string): readonly ProxyPart[] {
       {
         project,
         environment,
-        routes: routes.map((route) => ({ ...route, certificate: route.certificate, checkPath: route.checkPath })),
+        routes: routes.map((route) => ({
+          ...route,
+          certificate: route.certificate,
+          checkPath: route.checkPath,
+          checkStatus: route.checkStatus,
+        })),
       },
     ];
   } catch {

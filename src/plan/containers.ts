@@ -34,16 +34,11 @@ export function containerNodes(
     cause,
     after: [],
   });
-  const remove = (container: ObservedContainer, cause: string): PlanNode => {
-    const { name, id } = container;
-    const place = placeOf(instance, slotOf(container));
-    return node('remove', name, { type: 'remove-container', name, id, drainMs: instance.drainMs, place }, cause);
-  };
   const cleanup = [
     ...switchNodes(instance, keeper, scope).map(({ action, cause }) => node('switch', spec.name, action, cause)),
-    ...leftovers.map((leftover) => remove(leftover, LEFT)),
+    ...leftovers.map((leftover) => removeLeftover(instance, leftover)),
     // One that still works was told to stop when its work is done: the next command after that takes it away.
-    ...draining.filter((each) => each.state !== 'running').map((each) => remove(each, FINISHED)),
+    ...draining.filter((each) => each.state !== 'running').map((each) => removeLeftover(instance, each, FINISHED)),
   ];
   if (keeper === undefined)
     return [...cleanup, node('create', spec.name, { type: 'create-container', spec }, 'not found')];
@@ -73,6 +68,15 @@ export function containerNodes(
       return [...cleanup, replace, drainNode(instance, keeper, isDetached)];
     }
   }
+}
+
+/** What an interrupted run has left beside the container of an instance, or a drain that has ended. */
+export function removeLeftover(instance: InstanceSpec, container: ObservedContainer, cause: string = LEFT): PlanNode {
+  const { name, id } = container;
+  const { host, drainMs } = instance;
+  const place = placeOf(instance, slotOf(container));
+  const action = { type: 'remove-container', name, id, drainMs, place } as const;
+  return { id: `${host}/${name}/remove`, host, action, cause, after: [] };
 }
 
 /** What a `replace-container` that needs no gap leaves running: it gets to finish its work. */

@@ -2,7 +2,7 @@ import type { Plan, PlanNode } from '../core/action.ts';
 import { CuError } from '../core/error.ts';
 import { LABELS } from '../core/state.ts';
 import type { ObservedContainer } from '../core/state.ts';
-import { drainNode, LEFT, placeOf, sortAll, strategyOf } from './containers.ts';
+import { drainNode, LEFT, placeOf, removeLeftover, sortAll, strategyOf } from './containers.ts';
 import type { Bound, PlanInput } from './input.ts';
 import { bindAll, candidatesOf, isStateLost, roomOn } from './plan.ts';
 import { slotOf } from './proxy/routes.ts';
@@ -28,7 +28,8 @@ export function planLifecycle(
       missing.push(notDeployed(each));
       return { instance, nodes: [] };
     }
-    const renewed = verb === 'restart' ? renewNodes(each, container, input) : undefined;
+    const { leftovers } = sortAll(each.spec.name, candidates);
+    const renewed = verb === 'restart' ? renewNodes(each, { container, leftovers }, input) : undefined;
     return { instance, nodes: renewed ?? nodesFor(verb, each, container) };
   });
   const ordered = orderRollout(steps, []);
@@ -44,7 +45,7 @@ export function planLifecycle(
  */
 function renewNodes(
   { instance, spec, host }: Bound,
-  container: ObservedContainer,
+  { container, leftovers }: { readonly container: ObservedContainer; readonly leftovers: readonly ObservedContainer[] },
   input: PlanInput,
 ): readonly PlanNode[] | undefined {
   const { id: oldId, imageId, labels, state } = container;
@@ -60,7 +61,11 @@ function renewNodes(
   const like = { ...spec, env, labels: { ...spec.labels, ...own } };
   const action = { type: 'replace-container', spec: like, oldId, strategy, isCanary: true, imageId } as const;
   const at = { id: `${instance.host}/${spec.name}/replace`, host: instance.host, after: [] };
-  return [{ ...at, action, cause: 'asked to' }, drainNode(instance, container, false)];
+  return [
+    ...leftovers.map((leftover) => removeLeftover(instance, leftover)),
+    { ...at, action, cause: 'asked to' },
+    drainNode(instance, container, false),
+  ];
 }
 
 /** Of an instance everything stops that runs: what stands for it, and what an interrupted run or `--detach` has left. */

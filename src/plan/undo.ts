@@ -78,6 +78,7 @@ function undoOf({ action }: PlanNode): Undo | undefined {
       part: previous ?? { project, environment, routes: [] },
       previous: part,
       certificates: [],
+      isFarewell: false,
     };
     return { name: partName(part), cause: 'routes as before', action: back };
   }

@@ -7,12 +7,13 @@ import { readParts } from '../../observe/proxy.ts';
 import { renderProxyConfig } from '../../plan/proxy/config.ts';
 import { PROXY_SPEC } from '../../plan/proxy/nodes.ts';
 import { makeArchive } from '../../transport/archive.ts';
+import { within } from '../../transport/abort.ts';
 import { containerTail } from '../../transport/container-log.ts';
 import type { Host } from '../../transport/host.ts';
 import { removeContainer, startContainer, stopContainer } from '../engine.ts';
 import type { LockOwner } from '../lock-channel.ts';
 import { withProxyLock } from './lock.ts';
-import { proxyPid } from './socket.ts';
+import { closeFrontends, proxyPid, proxyRows } from './socket.ts';
 
 export const CONFIG_PATH = `${PROXY_DIRECTORY}/haproxy.cfg`;
 /** A copy of what the running process has read. */
@@ -127,9 +128,22 @@ async function waitForSocket(host: Host, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** With its volume, once nobody routes anything any more. */
-export async function removeProxy(host: Host, signal: AbortSignal): Promise<void> {
+/** With its volume, once nobody routes anything any more; requests under way have `drainMs` to end. */
+export async function removeProxy(host: Host, drainMs: number, signal: AbortSignal): Promise<void> {
+  await emptyProxy(host, drainMs, signal);
   await stopContainer(host, PROXY_NAME, STOP_MS, signal);
   await removeContainer(host, PROXY_NAME, signal);
   await host.docker().json({ method: 'DELETE', path: `/volumes/${PROXY_NAME}`, signal, allow: [404, 409] });
+}
+
+/** It takes no connection any more and waits for the requests it has; one that does not answer has none to wait for. */
+async function emptyProxy(host: Host, drainMs: number, signal: AbortSignal): Promise<void> {
+  const deadline = within(drainMs, signal);
+  try {
+    await closeFrontends(host, deadline);
+    while ((await proxyRows(host, deadline)).some(({ server, sessions }) => server === 'BACKEND' && sessions > 0))
+      await sleep(100, undefined, { signal: deadline });
+  } catch {
+    signal.throwIfAborted();
+  }
 }

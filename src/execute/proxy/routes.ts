@@ -58,7 +58,10 @@ export async function applyPart(change: RouteChange, part: ProxyPart): Promise<v
     const known = await readParts(host.docker(), signal);
     const others = known.filter((each) => partName(each) !== partName(part));
     const own = known.find((each) => partName(each) === partName(part));
-    if (part.routes.length === 0 && others.every(({ routes }) => routes.length === 0)) return removeProxy(host, signal);
+    if (part.routes.length === 0 && others.every(({ routes }) => routes.length === 0)) {
+      const drainMs = Math.max(0, ...(own?.routes ?? []).map((route) => route.drainMs));
+      return removeProxy(host, drainMs, signal);
+    }
     const next = part.routes.length === 0 ? undefined : withLiveSlots(part, own);
     return install(change, next, { others, name: partName(part) });
   });

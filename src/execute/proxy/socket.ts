@@ -6,7 +6,7 @@ import type { Slot } from '../../core/proxy.ts';
 import { orAborted, within } from '../../transport/abort.ts';
 import type { Host } from '../../transport/host.ts';
 
-/** What the proxy says of one server of a backend, or of the backend as a whole (`server` is BACKEND). */
+/** What the proxy says of one server of a backend, or of a frontend or backend as a whole (`server` is FRONTEND or BACKEND). */
 export interface ProxyRow {
   readonly backend: string;
   readonly server: string;
@@ -89,6 +89,12 @@ export function parseStat(text: string): readonly ProxyRow[] {
 export async function proxyPid(host: Host, signal: AbortSignal): Promise<number | undefined> {
   const found = /^Pid: (\d+)$/m.exec(await askProxy(host, 'show info', signal));
   return found === null ? undefined : Number(found[1]);
+}
+
+/** Nobody new comes in on any port. */
+export async function closeFrontends(host: Host, signal: AbortSignal): Promise<void> {
+  const frontends = (await proxyRows(host, signal)).filter(({ server }) => server === 'FRONTEND');
+  for (const { backend: name } of frontends) await askProxy(host, `disable frontend ${name}`, signal);
 }
 
 export async function setState(

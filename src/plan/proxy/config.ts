@@ -23,7 +23,8 @@ export function renderProxyConfig(parts: readonly ProxyPart[], { socketGid }: { 
   return [
     globalSection(socketGid, Math.ceil(longest / 1000) + HARD_STOP_MARGIN_S),
     ...[...frontends].map(([name, routes]) => frontendSection(name, routes)),
-    ...routed.map(backendSection),
+    // Two addresses may lead to one backend.
+    ...new Set(routed.map(backendSection)),
   ].join('\n');
 }
 
@@ -127,11 +128,22 @@ function pathConditions(path: string | undefined): readonly string[] {
 }
 
 function backendSection({ part, route }: Routed): string {
-  const check = route.checkPath === undefined ? [] : [`  option httpchk GET ${route.checkPath}`];
+  const check = checkLines(route);
   const servers = route.servers
     .toSorted((one, other) => (one.instance < other.instance ? -1 : 1))
     .flatMap((server) => SLOTS.map((slot) => serverLine(server, slot)));
   return `${[`backend ${backendName(part, route)}`, '  balance leastconn', ...check, ...servers].join('\n')}\n`;
+}
+
+/** As cu's own health check asks. */
+function checkLines({ checkPath, checkStatus }: ProxyRoute): readonly string[] {
+  if (checkPath === undefined) return [];
+  const expected = checkStatus === undefined ? [] : [`  http-check expect status ${checkStatus}`];
+  return [
+    '  option httpchk',
+    `  http-check send meth GET uri ${checkPath} ver HTTP/1.1 hdr Host localhost`,
+    ...expected,
+  ];
 }
 
 function serverLine(server: ProxyServer, slot: Slot): string {

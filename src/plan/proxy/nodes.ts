@@ -75,6 +75,7 @@ export function routeNodes(
         previous,
         certificates: certificatesFor(wanted, input),
         socketGid: host.facts.dockerGid,
+        isFarewell,
       },
       cause: previous === undefined || previous.routes.length === 0 ? 'new routes' : 'routes changed',
       after: after.map(({ id }) => id),

@@ -124,6 +124,7 @@ function routeOf(
   certificates: Certificates,
 ): ProxyRoute {
   const { route, health } = instance;
+  const isChecked = health.type === 'http' && health.port === containerPort;
   const digest = certificates.get(route?.certificate ?? '')?.sha256;
   return {
     service: instance.service,
@@ -134,7 +135,8 @@ function routeOf(
     paths: route?.paths ?? [],
     // Named by its content, so that another one is another config.
     certificate: digest === undefined ? undefined : `${instance.service}-${digest.slice(0, 16)}.pem`,
-    checkPath: health.type === 'http' && health.port === containerPort ? health.path : undefined,
+    checkPath: isChecked ? health.path : undefined,
+    checkStatus: isChecked ? health.status : undefined,
     drainMs: instance.drainMs,
     servers: [],
   };

@@ -48,6 +48,19 @@ test('a webserver behind the proxy is replaced by its like', () => {
   });
 });
 
+test('what an interrupted restart has left goes first', () => {
+  const input = running();
+  const hosts = input.hosts.map((host) => ({
+    ...host,
+    containers: host.containers.flatMap((each) => [
+      each,
+      { ...each, id: 'o', name: `${each.name}-old`, state: 'exited' as const },
+    ]),
+  }));
+
+  expect(restarted({ ...input, hosts })[0]).toBe('web-1/shop-dev-web-1-old/remove  left by an interrupted run');
+});
+
 test.each([
   ['its settings have changed since, for a restart brings none', {}, { env: { MODE: 'slow' } }],
   ['it does not run', { state: 'exited' }, {}],

@@ -35,10 +35,24 @@ function section(text: string, name: string): readonly string[] {
 test('an instance has two places, of which the one that does not serve is disabled', () => {
   expect(section(render(part([route()])), 'backend shop-dev-web-8000')).toEqual([
     'balance leastconn',
-    'option httpchk GET /healthz',
+    'option httpchk',
+    'http-check send meth GET uri /healthz ver HTTP/1.1 hdr Host localhost',
     'server 1-a 127.0.0.1:20000 check',
     'server 1-b 127.0.0.1:20001 check disabled',
   ]);
+});
+
+test('the status that means well is the one that the health check asks for', () => {
+  expect(section(render(part([route({ checkStatus: 401 })])), 'backend shop-dev-web-8000')).toContain(
+    'http-check expect status 401',
+  );
+});
+
+test('two addresses that lead to one service share its backend', () => {
+  const text = render(part([route({ address: '10.0.0.1' }), route({ address: '127.0.0.1' })]));
+
+  expect(text.match(/^backend shop-dev-web-8000$/gm)).toHaveLength(1);
+  expect(text.match(/^ {2}default_backend shop-dev-web-8000$/gm)).toHaveLength(2);
 });
 
 test('names come before all names, wildcards between them, and longer paths before shorter ones', () => {
