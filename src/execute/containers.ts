@@ -134,9 +134,11 @@ export async function replaceContainer(
   }
 }
 
-/** How the proxy is told of a container of this instance in another place than the new one's. */
+/** How the proxy is told of another container of this instance than the new one, whatever ports it has. */
 export function behindProxy({ proxy }: Pick<ContainerStep, 'proxy'>, slot: Slot | undefined): Switching | undefined {
-  return proxy === undefined || slot === undefined ? undefined : { ...proxy, place: { ...proxy.place, slot } };
+  return proxy === undefined || slot === undefined
+    ? undefined
+    : { ...proxy, place: { ...proxy.place, slot }, containerPorts: undefined };
 }
 
 /** The old one has the requests again before the new one goes; at most a moment, so that an interrupt ends in time. */

@@ -21,6 +21,7 @@ import { createImageSteps, hostOf } from './images.ts';
 import type { ImageSteps, StepOutput } from './images.ts';
 import { createNetwork, createVolume, initState, removeImage, removeNetwork, removeVolume } from './resources.ts';
 import { drainContainer, restoreContainer, resumeContainer } from './old-container.ts';
+import { publishedPorts } from '../plan/body.ts';
 import { PROXY_IMAGE } from '../plan/proxy/nodes.ts';
 import { ensureProxy } from './proxy/container.ts';
 import { applyPart } from './proxy/routes.ts';
@@ -97,7 +98,10 @@ async function runStep(
     imageId,
     now: scope.now,
     grace: scope.grace,
-    proxy: spec.slot === undefined ? undefined : switching({ ...spec, slot: spec.slot }),
+    proxy:
+      spec.slot === undefined
+        ? undefined
+        : { ...switching({ ...spec, slot: spec.slot }), containerPorts: publishedPorts(spec.body) },
   });
   const notePassed = async (name: string, watchedMs = 0): Promise<void> => {
     const found = await inspectContainer(host, name, signal);

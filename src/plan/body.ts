@@ -67,6 +67,14 @@ export function hostConfigOf(body: Readonly<Record<string, unknown>>): Readonly<
   return typeof config === 'object' && config !== null ? { ...config } : {};
 }
 
+/** The container's ports that the host can reach, by themselves or through its loopback. */
+export function publishedPorts(body: Readonly<Record<string, unknown>>): readonly number[] {
+  const bindings = hostConfigOf(body)['PortBindings'];
+  return Object.keys(typeof bindings === 'object' && bindings !== null ? bindings : {}).map((key) =>
+    Number.parseInt(key),
+  );
+}
+
 function fileFolders(instance: InstanceSpec): readonly string[] {
   const paths = [...instance.secrets.map(() => '/run/secrets/x'), ...instance.files.map((file) => file.path)];
   return [...new Set(paths.map((path) => path.replace(/\/[^/]*$/, '')))].toSorted();

@@ -13,7 +13,7 @@ import type { Bound, PlanInput } from './input.ts';
 import { isOurs, orphanNodes } from './orphans.ts';
 import type { Prunes } from './orphans.ts';
 import { hostProblems, singletonProblems } from './problems.ts';
-import { goingRoutes, proxyNodes, routeNodes } from './proxy/nodes.ts';
+import { goingRoutes, heldDrains, proxyNodes, routeNodes } from './proxy/nodes.ts';
 import { isProxied, partOn, routesOf, slotOf, wantedPart, withOthers } from './proxy/routes.ts';
 import { holdForTasks, taskNodes } from './tasks.ts';
 import { orderRollout } from './rollout.ts';
@@ -51,6 +51,7 @@ export function plan(input: PlanInput): Planned {
   const routes = routeNodes(input, parts, { bound, containers, before: [...images, ...preparations] });
   const freeing = routes.filter(({ takers }) => takers.length > 0);
   const routed = routes.map(({ node }) => node);
+  const held = heldDrains(input, parts, { bound, containers, routes: routed });
   const verify = verifyNodes(containers, routed);
   const proven = [...containers, ...routed, ...verify].filter(isGate).map((node) => node.id);
   const { early, late, prunes } = orphanNodes(input, bound, [
@@ -66,7 +67,7 @@ export function plan(input: PlanInput): Planned {
     ...images,
     ...preparations,
     ...early.map((node) => ({ ...node, after: images.map((image) => image.id) })),
-    ...containers.flatMap((node) => [
+    ...without(containers, held).flatMap((node) => [
       ...freeing
         .filter(({ takers }) => takers[0] === node.id)
         .map((each) => ({
@@ -76,6 +77,7 @@ export function plan(input: PlanInput): Planned {
       { ...node, after: [...node.after, ...blocked, ...freeingFor(node)] },
     ]),
     ...routes.filter((each) => !freeing.includes(each)).map(({ node }) => node),
+    ...held,
     ...verify,
     ...retireNodes(containers, proven),
     ...late,
@@ -86,6 +88,11 @@ export function plan(input: PlanInput): Planned {
     problems: [...problems, ...hostProblems(input, bound, parts), ...singletonProblems(input, containers)],
     prunes: { ...prunes, along: [...prunes.along, ...goingRoutes(routes, prunes.containers)] },
   };
+}
+
+function without(nodes: readonly PlanNode[], others: readonly PlanNode[]): readonly PlanNode[] {
+  const ids = new Set(others.map(({ id }) => id));
+  return nodes.filter(({ id }) => !ids.has(id));
 }
 
 /** Every instance on a reached host, bound to it; what cannot be bound is a problem each. */

@@ -24,7 +24,7 @@ services:
 /** Answers with its service and instance, at any path. */
 const APP = (SMALL_APP['app.sh'] ?? '').replace(
   'echo $VERSION > /tmp/www/index.html',
-  'mkdir -p /tmp/www/api; for f in /tmp/www /tmp/www/api; do echo "$NAME $CU_INSTANCE $VERSION" > $f/index.html; done',
+  'mkdir -p /tmp/www/api; for f in /tmp/www /tmp/www/api; do echo "$NAME $CU_INSTANCE $VERSION" > $f/index.html; done; [ -z "$MORE" ] || httpd -p $MORE -h /tmp/www',
 );
 
 let scenario: Scenario;
@@ -55,9 +55,9 @@ async function makeCertificate(name: string): Promise<void> {
   await scenario.write('site.pem', certificate + key);
 }
 
-async function get(path: string, host: string): Promise<string> {
+async function get(path: string, host: string, port = 8591): Promise<string> {
   return new Promise((resolve, reject) => {
-    const asked = plainRequest({ host: address, port: 8591, path, headers: { host }, timeout: 5000 }, (answer) => {
+    const asked = plainRequest({ host: address, port, path, headers: { host }, timeout: 5000 }, (answer) => {
       let text = '';
       answer.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
       answer.on('end', () => resolve(`${answer.statusCode} ${text.trim()}`));
@@ -182,6 +182,32 @@ test.each([
     before.filter(isOf).map(({ name }) => [name, 'running']),
   );
   expect(before.filter(isOf).some(({ id }) => after.some((each) => each.id === id))).toBe(false);
+  expect(await scenario.cu('deploy')).toMatchObject({ exitCode: 0, stdout: 'nothing to do' });
+});
+
+test.each([
+  ['another port', '/api/', ['200 api 1 two', '200 api 2 two'], '"*:8591"', '"*:8591:9000"'],
+  ['one port more', '/api/', ['200 api 1 two', '200 api 2 two'], '"*:8591:9000"', '"*:8591:9000", "*:8594:9001"'],
+  ['one port less', '/api/', ['200 api 1 two', '200 api 2 two'], '"*:8591:9000", "*:8594:9001"', '"*:8591:9001"'],
+])('replicas get %s, and no request fails', async (_, path, answers, from, to) => {
+  const change = (line: string): string =>
+    line.replace('env: { NAME: api }', 'env: { NAME: api, MORE: 9001 }').replace(from, to);
+  const config = await scenario.read('cu.config.yaml');
+  await scenario.write('cu.config.yaml', config.replace(/^ {2}api: .*$/m, change));
+  const seen: string[] = [];
+  const isDone = new AbortController();
+  const asking = (async () => {
+    while (!isDone.signal.aborted) seen.push(await get(path, 'shop.example.org').catch(String));
+  })();
+
+  await deploy();
+  isDone.abort();
+  await asking;
+
+  expect([...new Set(seen)].toSorted()).toEqual(answers);
+  const more = get(path, 'shop.example.org', 8594);
+  if (to.includes('8594')) expect(await more).toMatch(/^200 api [12] two$/);
+  else await expect(more).rejects.toThrow();
   expect(await scenario.cu('deploy')).toMatchObject({ exitCode: 0, stdout: 'nothing to do' });
 });
 

@@ -16,6 +16,8 @@ const POLL_MS = 50;
 export interface Switching extends RouteChange {
   readonly owner: Pick<ProxyPart, 'project' | 'environment'>;
   readonly place: ProxyPlace;
+  /** What the container there publishes, where that may be less than what is routed so far; undefined: all of it. */
+  readonly containerPorts?: readonly number[] | undefined;
   readonly onProgress: OnProgress;
 }
 
@@ -93,9 +95,11 @@ export async function withoutRequests(
   }
 }
 
-async function backendsOf({ host, owner, place, signal }: Switching): Promise<readonly string[]> {
+async function backendsOf({ host, owner, place, containerPorts, signal }: Switching): Promise<readonly string[]> {
   const part = partOf(await readParts(host.docker(), signal).catch(() => []), owner);
-  return part === undefined ? [] : [...new Set(routesOf(part, place).map(({ route }) => backendName(owner, route)))];
+  const routes = (part === undefined ? [] : routesOf(part, place)).map(({ route }) => route);
+  const own = routes.filter((route) => containerPorts === undefined || containerPorts.includes(route.containerPort));
+  return [...new Set(own.map((route) => backendName(owner, route)))];
 }
 
 async function waitUp(

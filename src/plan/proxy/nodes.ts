@@ -84,6 +84,40 @@ export function routeNodes(
   });
 }
 
+/**
+ * Drains that wait for the routes of their host: where a service has other ports than before, only its old containers
+ * are asked until the proxy knows the new ones. Of several on a host it is the last one that stays.
+ */
+export function heldDrains(
+  input: PlanInput,
+  parts: ReadonlyMap<string, ProxyPart>,
+  at: {
+    readonly bound: readonly Bound[];
+    readonly containers: readonly PlanNode[];
+    readonly routes: readonly PlanNode[];
+  },
+): readonly PlanNode[] {
+  return at.routes.flatMap((routes) => {
+    const host = input.hosts.find(({ name }) => name === routes.host);
+    const previous = host === undefined ? undefined : partOn(host, input.desired);
+    const here = at.bound.filter((each) => each.host === host);
+    return [...new Set(here.map(({ instance }) => instance.service))]
+      .filter((service) => portsOf(previous, service) !== portsOf(parts.get(routes.host), service))
+      .flatMap((service) => {
+        const drains = at.containers.filter(
+          (node) =>
+            node.host === routes.host && node.action.type === 'drain-container' && node.action.service === service,
+        );
+        return drains.slice(-1).map((node) => ({ ...node, after: [...node.after, routes.id] }));
+      });
+  });
+}
+
+function portsOf(part: ProxyPart | undefined, service: string): string {
+  const own = (part?.routes ?? []).filter((route) => route.service === service);
+  return [...new Set(own.map(({ containerPort }) => containerPort))].toSorted((a, b) => a - b).join();
+}
+
 /** Routes that go with containers which are asked about: they stay with them. */
 export function goingRoutes(routes: readonly RouteStep[], containers: readonly PlanNode[]): readonly PlanNode[] {
   return routes

@@ -1,5 +1,5 @@
 import { CuError } from '../../core/error.ts';
-import { partName, SLOTS } from '../../core/proxy.ts';
+import { otherSlot, partName, SLOTS } from '../../core/proxy.ts';
 import type { Certificates, ProxyPart, ProxyRoute, ProxyServer, Slot } from '../../core/proxy.ts';
 import { LABELS } from '../../core/state.ts';
 import type { Desired, InstanceSpec, ObservedContainer, ObservedHost } from '../../core/state.ts';
@@ -63,7 +63,7 @@ export function wantedPart(
       const server =
         serverIn(known?.routes ?? [], at) ??
         serverIn([...routes.values()], at) ??
-        newServer(at, standing(host, desired, at), take);
+        newServer(at, standing(host, desired, at) ?? awaited(host, desired, at), take);
       routes.set(key, { ...route, servers: [...route.servers, server] });
     }
   }
@@ -83,34 +83,48 @@ interface ServerKey {
 
 /** Where one that runs behind a proxy has its place, for when the proxy was taken away and knows nothing any more. */
 function standing(
-  { containers }: ObservedHost,
-  { project, environment }: Pick<Desired, 'project' | 'environment'>,
-  { service, containerPort, instance }: ServerKey,
+  host: ObservedHost,
+  desired: Pick<Desired, 'project' | 'environment'>,
+  at: ServerKey,
 ): { readonly slot: Slot; readonly port: number } | undefined {
-  const own = containers.filter(
-    ({ labels, state }) =>
-      state === 'running' &&
-      labels[LABELS.project] === project &&
-      labels[LABELS.environment] === environment &&
-      labels[LABELS.service] === service &&
-      labels[LABELS.instance] === instance,
-  );
-  // The proven one has the shortest name: `-new`, `-old` and `-draining-` come behind it.
-  for (const container of own.toSorted((one, other) => one.name.length - other.name.length)) {
+  for (const container of containersOf(host, desired, at).filter(({ state }) => state === 'running')) {
     const slot = slotOf(container);
-    const port = container.ports.find((each) => each.containerPort === containerPort)?.port;
+    const port = container.ports.find((each) => each.containerPort === at.containerPort)?.port;
     if (slot !== undefined && port !== undefined) return { slot, port };
   }
   return undefined;
 }
 
+/** What stands behind the proxy without this port is replaced by one that has it, in its other place. */
+function awaited(...at: Parameters<typeof standing>): { readonly slot: Slot; readonly port: undefined } | undefined {
+  const held = slotOf(containersOf(...at)[0]);
+  return held === undefined ? undefined : { slot: otherSlot(held), port: undefined };
+}
+
+/** The proven one first, which has the shortest name: `-new`, `-old` and `-draining-` come behind it. */
+function containersOf(
+  { containers }: ObservedHost,
+  { project, environment }: Pick<Desired, 'project' | 'environment'>,
+  { service, instance }: ServerKey,
+): readonly ObservedContainer[] {
+  return containers
+    .filter(
+      ({ labels }) =>
+        labels[LABELS.project] === project &&
+        labels[LABELS.environment] === environment &&
+        labels[LABELS.service] === service &&
+        labels[LABELS.instance] === instance,
+    )
+    .toSorted((one, other) => one.name.length - other.name.length);
+}
+
 function newServer(
   { service, containerPort, instance }: ServerKey,
-  found: ReturnType<typeof standing>,
+  found: { readonly slot: Slot; readonly port: number | undefined } | undefined,
   take: (purpose: string) => number,
 ): ProxyServer {
   const portFor = (slot: Slot): number =>
-    found?.slot === slot ? found.port : take(`${service} ${containerPort} ${instance} ${slot}`);
+    (found?.slot === slot ? found.port : undefined) ?? take(`${service} ${containerPort} ${instance} ${slot}`);
   return { instance, ports: { a: portFor('a'), b: portFor('b') }, live: found?.slot ?? 'a' };
 }
 
