@@ -11,9 +11,8 @@ import type { Prunes } from '../plan/orphans.ts';
 import { plan as makePlan } from '../plan/plan.ts';
 import { commitOfVersions } from '../plan/releases.ts';
 import type { RunsOn } from '../render/outcome-text.ts';
-import type { Host } from '../transport/host.ts';
 import type { Context } from './context.ts';
-import { hostsToRemember } from './forgotten.ts';
+import { rememberHosts, rememberOnly } from './forgotten.ts';
 import { readReleases } from './history.ts';
 import { assertNotHeld } from './hold.ts';
 import { hookFacts, runHooks, runHooksAfter } from './hooks.ts';
@@ -72,7 +71,9 @@ export async function carryOut(context: Context, prepared: Prepared, options: Ca
     unreachable: prepared.unreachable,
     usage: prepared.session.usage(),
   });
-  if (options.dryRun || plan.nodes.length === 0) return result(NOTHING);
+  if (options.dryRun) return result(NOTHING);
+  await rememberHosts(prepared);
+  if (plan.nodes.length === 0) return result(NOTHING);
   const confirmed = await confirmPrunes(context, { plan, prunes, prune: options.prune });
   // What is left on a host that nothing is to run on any more goes under a lock as well.
   await lockFurther(prepared, changedHosts(confirmed));
@@ -87,7 +88,7 @@ export async function carryOut(context: Context, prepared: Prepared, options: Ca
   const outcome = await runPlan(context, prepared, confirmed, { onFailure, rebuild, pull });
   const [runsNow] = await Promise.all([
     whatRunsNow(context, prepared, outcome),
-    endRecord(prepared, recorder, { outcome, isAgreed: confirmed === plan, targets: options.targets }),
+    endRecord(prepared, recorder, { outcome, targets: options.targets }),
   ]);
   await runHooksAfter(context, prepared.desired, { outcome, facts, secrets: secretsOf(prepared) });
   return result({ ...outcome, runsNow });
@@ -140,13 +141,8 @@ async function startRecord(
 async function endRecord(
   prepared: Prepared,
   recorder: Recorder,
-  {
-    outcome,
-    isAgreed,
-    targets,
-  }: { readonly outcome: RunResult; readonly isAgreed: boolean; readonly targets: readonly string[] },
+  { outcome, targets }: { readonly outcome: RunResult; readonly targets: readonly string[] },
 ): Promise<void> {
-  const { desired, session, forgotten } = prepared;
   const reason = reasonOf(
     outcome.failed.map(({ error }) => error),
     secretsOf(prepared),
@@ -156,13 +152,9 @@ async function endRecord(
     recorder.end(verdict, reason, releaseImages(prepared, outcome.imageIds)),
     noteGaps(prepared, outcome),
   ]);
-  if (verdict !== 'done' || targets.length > 0) return;
-  const used = desired.hosts.filter(({ name }) => desired.instances.some(({ host }) => host === name));
-  const hosts = used.flatMap(({ name }): readonly Host[] => {
-    const host = session.hosts.get(name);
-    return host === undefined ? [] : [host];
-  });
-  await writeHosts(hosts, desired, hostsToRemember(used, { forgotten, isAgreed }));
+  // A host that joined in this run had nowhere to remember anything before.
+  if (targets.length > 0) await rememberHosts(prepared);
+  else await rememberOnly(prepared, outcome.done);
 }
 
 /** Each host remembers its own. */

@@ -1,7 +1,10 @@
 import { CuError } from '../core/error.ts';
+import type { PlanNode } from '../core/action.ts';
 import type { KnownHost } from '../core/state.ts';
 import type { Desired, HostTarget, ObservedHost } from '../core/state.ts';
+import { writeHosts } from '../history/now.ts';
 import { observeHost } from '../observe/observe.ts';
+import { isOurs } from '../plan/orphans.ts';
 import { engineSocket } from '../transport/local.ts';
 import type { Context } from './context.ts';
 import type { Session } from './session.ts';
@@ -60,13 +63,52 @@ export function unseenHosts(
   return [...away.map(({ name }) => name), ...gone.map(({ host }) => host.name)];
 }
 
-/** Those that the next commands are to find again: what could not be looked at, or was not to be removed, is not gone. */
+/**
+ * Those that the next commands are to find again: all that the config uses, and those that left it for as long as
+ * something of ours may be there. What could not be looked at, and what a run did not take away, is not gone.
+ */
 export function hostsToRemember(
-  used: readonly KnownHost[],
-  { forgotten, isAgreed }: { readonly forgotten: readonly Forgotten[]; readonly isAgreed: boolean },
+  { desired, forgotten }: { readonly desired: Desired; readonly forgotten: readonly Forgotten[] },
+  done: readonly PlanNode[],
 ): readonly KnownHost[] {
-  const left = forgotten.filter(({ observed }) => observed === undefined || !isAgreed);
-  return [...used, ...left.map(({ host }) => host)];
+  const removed = new Set(done.flatMap(({ action }) => (action.type === 'remove-container' ? [action.id] : [])));
+  const isEmpty = ({ observed }: Forgotten): boolean =>
+    observed?.containers.every((each) => !isOurs(each, { desired }) || removed.has(each.id)) === true;
+  const used = desired.hosts.filter(({ name }) => desired.instances.some(({ host }) => host === name));
+  return [...used, ...forgotten.filter((each) => !isEmpty(each)).map(({ host }) => host)];
+}
+
+/**
+ * Before the first step of a run, for whatever way it may end: nothing is dropped yet. Told only to hosts that do not
+ * know it all already.
+ */
+export async function rememberHosts({ desired, observed, forgotten, session }: Remembering): Promise<void> {
+  const wanted = hostsToRemember({ desired, forgotten }, []);
+  const places = wanted.map(placeOf);
+  for (const { name, state } of observed) {
+    const known = state?.hosts ?? [];
+    const isKnown = new Set(known.map(placeOf));
+    const host = session.hosts.get(name);
+    if (host === undefined || places.every((place) => isKnown.has(place))) continue;
+    await writeHosts([host], desired, [...wanted, ...known.filter((each) => !places.includes(placeOf(each)))]);
+  }
+}
+
+/** After it: hosts on which nothing is left are forgotten. */
+export async function rememberOnly(
+  { desired, forgotten, session }: Remembering,
+  done: readonly PlanNode[],
+): Promise<void> {
+  const hosts = hostsToRemember({ desired, forgotten }, done);
+  const reached = hosts.flatMap(({ name }) => session.hosts.get(name) ?? []);
+  await writeHosts(reached, desired, hosts);
+}
+
+interface Remembering {
+  readonly desired: Desired;
+  readonly observed: readonly ObservedHost[];
+  readonly forgotten: readonly Forgotten[];
+  readonly session: Session;
 }
 
 /** Two hosts may follow each other under one name. */

@@ -3,6 +3,7 @@ import type { CuError } from '../core/error.ts';
 import type { ExecutionResult } from '../execute/execute.ts';
 import { planRemove } from '../plan/remove.ts';
 import type { Context } from './context.ts';
+import { observeForgotten } from './forgotten.ts';
 import { prepareUnheld } from './hold.ts';
 import { changedHosts, lockFurther } from './locks.ts';
 import { runPlan } from './run-plan.ts';
@@ -16,7 +17,10 @@ export interface RemoveResult {
 /** Takes the environment off its hosts; asks first, and once more in words where data would go. */
 export async function remove(context: Context, options: { readonly volumes: boolean }): Promise<RemoveResult> {
   await using prepared = await prepareUnheld(context, [], 'remove');
-  const { desired, observed } = prepared;
+  const { desired, session } = prepared;
+  // Also what left the config while something still ran there.
+  const forgotten = await observeForgotten(context, session, prepared);
+  const observed = [...prepared.observed, ...forgotten.flatMap((each) => each.observed ?? [])];
   const plan = planRemove(desired, observed, options);
   context.emit({ type: 'plan-ready', plan });
   if (plan.nodes.length > 0) {
@@ -34,5 +38,5 @@ export async function remove(context: Context, options: { readonly volumes: bool
       };
   }
   await lockFurther(prepared, changedHosts(plan));
-  return { plan, outcome: await runPlan(context, prepared, plan), unreachable: prepared.unreachable };
+  return { plan, outcome: await runPlan(context, { ...prepared, observed }, plan), unreachable: prepared.unreachable };
 }

@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { hostsToRemember } from '../../../src/app/forgotten.ts';
 import type { Forgotten } from '../../../src/app/forgotten.ts';
+import type { PlanNode } from '../../../src/core/action.ts';
 import type { KnownHost } from '../../../src/core/state.ts';
-import { observedHost } from '../plan/inputs.ts';
+import { bindAll } from '../../../src/plan/plan.ts';
+import { container, instance, observedHost, planInput } from '../plan/inputs.ts';
 
 function host(name: string, address = '192.0.2.11'): KnownHost {
   return {
@@ -19,17 +21,22 @@ function host(name: string, address = '192.0.2.11'): KnownHost {
 }
 
 describe('a host that left the config', () => {
-  const used = [host('host1')];
-  const cleared: Forgotten = { host: host('host2', '192.0.2.12'), observed: observedHost({ name: 'host2' }) };
+  const { desired } = planInput({ instances: [instance({ host: 'host1' })] });
+  const config = { ...desired, hosts: [{ ...host('host1'), knownHosts: [], advertise: undefined }] };
+  const [bound] = bindAll(planInput({ instances: [instance()] })).bound;
+  const containers = [container({ id: 'c', name: 'shop-dev-web-1', labels: { ...bound?.spec.labels } })];
+  const left: Forgotten = { host: host('host2', '192.0.2.12'), observed: observedHost({ name: 'host2', containers }) };
   const away: Forgotten = { host: host('host3', '192.0.2.13'), observed: undefined };
-  const names = (isAgreed: boolean): readonly string[] =>
-    hostsToRemember(used, { forgotten: [cleared, away], isAgreed }).map(({ name }) => name);
+  const action = { type: 'remove-container', name: 'shop-dev-web-1', id: 'c', drainMs: 0 } as const;
+  const removal: PlanNode = { id: 'host2/shop-dev-web-1/remove', host: 'host2', action, cause: '', after: [] };
+  const names = (done: readonly PlanNode[]): readonly string[] =>
+    hostsToRemember({ desired: config, forgotten: [left, away] }, done).map(({ name }) => name);
 
   test('is forgotten once what ran there is gone, and not while it does not answer', () => {
-    expect(names(true)).toEqual(['host1', 'host3']);
+    expect(names([removal])).toEqual(['host1', 'host3']);
   });
 
-  test('is remembered while somebody wants to keep what runs there', () => {
-    expect(names(false)).toEqual(['host1', 'host2', 'host3']);
+  test('is remembered for as long as something runs there, whyever it was left', () => {
+    expect(names([])).toEqual(['host1', 'host2', 'host3']);
   });
 });
