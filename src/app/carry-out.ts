@@ -3,7 +3,7 @@ import type { Plan } from '../core/action.ts';
 import { CuErrors } from '../core/error.ts';
 import type { CuError } from '../core/error.ts';
 import type { Commit, Release, ReleaseKind, ReleaseOutcome } from '../core/release.ts';
-import { writeGaps, writeHosts } from '../history/now.ts';
+import { writeGaps } from '../history/now.ts';
 import { nextSequence } from '../history/merge.ts';
 import { openRecorder } from '../history/recorder.ts';
 import type { Recorder } from '../history/recorder.ts';

@@ -6,7 +6,14 @@ import type { Theme } from '../render/theme.ts';
 export type FlagSpec =
   | { readonly type: 'boolean'; readonly summary: string; readonly short?: string }
   | { readonly type: 'text'; readonly value: string; readonly summary: string; readonly short?: string }
-  | { readonly type: 'number'; readonly value: string; readonly summary: string; readonly short?: string }
+  | {
+      readonly type: 'number';
+      readonly value: string;
+      readonly summary: string;
+      readonly short?: string;
+      /** Default 0. */
+      readonly least?: number;
+    }
   /** `30s`, `5m`; given to the command in milliseconds. */
   | { readonly type: 'duration'; readonly value: string; readonly summary: string; readonly short?: string };
 

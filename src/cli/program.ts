@@ -1,6 +1,6 @@
 import { Command as Commander, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { CuError } from '../core/error.ts';
-import { parseDuration } from '../core/units.ts';
+import { LONGEST_MS, parseDuration } from '../core/units.ts';
 import type { Command, FlagSpec, FlagSpecs, RawFlags } from './command.ts';
 import type { CommandEntry } from './commands.ts';
 import { longName, writtenForms } from './flag-names.ts';
@@ -112,11 +112,13 @@ function parseValue(spec: FlagSpec, text: string): string | number {
     case 'number': {
       const value = parseWholeNumber(text);
       if (value === undefined) throw new InvalidArgumentError('Give a whole number.');
+      if (value < (spec.least ?? 0)) throw new InvalidArgumentError(`Give ${spec.least} or more.`);
       return value;
     }
     case 'duration': {
       const value = parseDuration(text);
       if (value === undefined) throw new InvalidArgumentError('Give a time with its unit, such as 30s, 5m or 1h30m.');
+      if (value > LONGEST_MS) throw new InvalidArgumentError('Give 24d or less.');
       return value;
     }
   }

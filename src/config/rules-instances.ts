@@ -1,17 +1,21 @@
 import { hostsOf, instancesWritten, settingPath } from './placements.ts';
+import type { Placement } from './placements.ts';
 import { show, type Complaint } from './problem.ts';
 import { portClashes } from './rules-ports.ts';
 import type { Rule, Subject } from './rule.ts';
+import { strategyOf } from './strategy.ts';
 
 export const INSTANCE_RULES: readonly Rule[] = [
   supportedKinds,
   hostsOnce,
   replicasOrInstances,
   uniqueNames,
+  noTemporaryNames,
   shortNames,
   (subject) => portClashes(subject, subject),
   portsNeedNetwork,
   rolloutFits,
+  routeNeedsProxy,
   oneBeat,
   healthHasPort,
   ownVolumeNames,
@@ -65,6 +69,29 @@ function containerName(
   placement: { readonly service: string; readonly instance: string },
 ): string {
   return `${config.project}-${name}-${placement.service}-${placement.instance}`;
+}
+
+/** What cu calls a container while it is replaced. */
+const TEMPORARY = /-(new|old|draining-.*)$/;
+
+/** An instance `x-new` beside `x` has the name that the successor of `x` is given for a moment. */
+function noTemporaryNames(subject: Subject): readonly Complaint[] {
+  const nameOf = (placement: Placement): string => `${placement.host} ${containerName(subject, placement)}`;
+  const names = new Set(subject.placements.map(nameOf));
+  return subject.placements.flatMap((placement) => {
+    const base = nameOf(placement).replace(TEMPORARY, '');
+    if (base === nameOf(placement) || !names.has(base)) return [];
+    const name = containerName(subject, placement);
+    const other = name.replace(TEMPORARY, '');
+    return [
+      {
+        path: placement.path,
+        message: `its container ${name} has the name that ${other} gets while it is replaced`,
+        hint: 'call it otherwise: -new, -old and -draining- at the end are for cu',
+        isKey: true,
+      },
+    ];
+  });
 }
 
 /** `a-b` instance `c` and `a` instance `b-c` are one container name. */
@@ -139,6 +166,29 @@ function rolloutFits({ config, placements }: Subject): readonly Complaint[] {
     if (strategy === 'proxy' && kind !== 'webserver')
       return [{ path, message: `proxy is for kind webserver, not for ${kind}`, hint: 'use recreate or start-first' }];
     return [];
+  });
+}
+
+/** Without the proxy nobody reads names, paths or the certificate. */
+function routeNeedsProxy({ config, placements }: Subject): readonly Complaint[] {
+  return placements.flatMap((placement) => {
+    const { settings, traits } = placement;
+    const strategy = strategyOf(config, placement);
+    const isProxied = strategy === 'proxy' && settings.ports.length > 0 && !['host', 'none'].includes(settings.network);
+    if (traits.route === undefined || isProxied) return [];
+    const { hint, why } =
+      settings.ports.length === 0
+        ? { why: 'it has no `ports`', hint: 'give it `ports`, which the proxy then listens on' }
+        : strategy === 'proxy'
+          ? { why: `network: ${settings.network} keeps it from there`, hint: 'leave `network` out' }
+          : { why: `its rollout is ${strategy}`, hint: 'set `rollout: proxy`, or take `route` out' };
+    return [
+      {
+        path: settingPath(config, placement, 'route'),
+        message: `a route needs the proxy, and ${placement.service} on ${placement.host} is not behind it: ${why}`,
+        hint,
+      },
+    ];
   });
 }
 

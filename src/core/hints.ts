@@ -83,7 +83,7 @@ export const HINTS: readonly HintRule[] = [
     hint: 'give the service more `memory`: Docker wants at least 6m',
   },
   {
-    pattern: /OOMKilled|out of memory|cannot allocate memory|exit code 137/i,
+    pattern: /OOMKilled|out of memory|lack of memory|cannot allocate memory|exit(ed with)? code 137/i,
     hint: 'the container ran out of memory: raise `memory`, or lower `concurrency`',
   },
 ];

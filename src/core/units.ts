@@ -27,3 +27,6 @@ export function parseShare(text: string): number | undefined {
   const share = Number(text.slice(0, -1)) / 100;
   return share > 0 && share <= 1 ? share : undefined;
 }
+
+/** Beyond this the timers of JavaScript end at once (2^31 ms). */
+export const LONGEST_MS = 24 * 86_400_000;

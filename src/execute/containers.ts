@@ -3,6 +3,7 @@ import type { Action } from '../core/action.ts';
 import type { ContainerSpec } from '../core/container.ts';
 import { amend, CuError } from '../core/error.ts';
 import type { OnProgress } from '../core/event.ts';
+import { hintFor } from '../core/hints.ts';
 import { otherSlot } from '../core/proxy.ts';
 import type { Slot } from '../core/proxy.ts';
 import { LABELS } from '../core/state.ts';
@@ -270,5 +271,6 @@ export async function startAgain(
 
 function explain(error: unknown, hint: string): unknown {
   if (!(error instanceof CuError)) return error;
-  return amend(error, { hint: error.hint === undefined ? hint : `${error.hint}; ${hint}` });
+  const own = error.hint ?? hintFor(error.code, [error.message, error.detail]);
+  return amend(error, { hint: own === undefined ? hint : `${own}; ${hint}` });
 }

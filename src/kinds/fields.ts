@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { MemoryAmount, MountSpec, PortSpec } from '../core/state.ts';
 import {
+  LONGEST_MS,
   BYTES_PATTERN,
   DURATION_PATTERN,
   parseBytes,
@@ -101,7 +102,7 @@ export const bytes = reading({
 export const duration = reading({
   what: 'a duration such as 30s or 10m',
   pattern: DURATION_PATTERN,
-  read: (text) => atMost(parseDuration(text), 365 * 86_400_000),
+  read: (text) => atMost(parseDuration(text), LONGEST_MS),
   hint: durationHint,
 });
 

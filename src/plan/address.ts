@@ -1,9 +1,9 @@
 import { CuError } from '../core/error.ts';
 import type { ObservedHost } from '../core/state.ts';
 
-/** The address that an interface, an address or `*` means on a host; `key` names the setting in the error. */
+/** The address that an interface, an address or `*` (as Docker writes it, `0.0.0.0`) means on a host; `key` names the setting in the error. */
 export function bindAddress(bind: string, host: ObservedHost, key: string): string {
-  if (bind === '*') return '';
+  if (bind === '*' || bind === '0.0.0.0') return '';
   const { interfaces } = host.facts;
   const ofInterface = interfaces[bind];
   if (ofInterface !== undefined) {

@@ -20,7 +20,10 @@ export function previousHealthy(
   }
   const newest = history.at(-1);
   const before = newest?.outcome === 'done' ? placeOf(newest, history) : Number.POSITIVE_INFINITY;
-  const found = healthy.findLast(({ sequence }) => sequence < before);
+  // What only finished an earlier one, such as a drain that was not waited for, is no way back.
+  const found = healthy.findLast(
+    (each) => each.sequence < before && (newest?.outcome !== 'done' || !isSame(each, newest)),
+  );
   return found === undefined ? nothingBefore(healthy) : originOf(found, history);
 }
 
@@ -50,6 +53,17 @@ function placeOf(newest: Release, history: readonly Release[]): number {
   const origin = history.find(({ id }) => id === newest.origin);
   // Forgotten by now: all that is still known is newer.
   return origin?.sequence ?? Number.NEGATIVE_INFINITY;
+}
+
+/** Whether one of them leaves hosts as the other does. */
+function isSame(one: Release, other: Release): boolean {
+  const kept = ({ images, config }: Release): string =>
+    JSON.stringify([Object.entries(images).toSorted(byName), config]);
+  return kept(one) === kept(other);
+}
+
+function byName([one]: readonly [string, unknown], [other]: readonly [string, unknown]): number {
+  return one < other ? -1 : 1;
 }
 
 /** What a rollback went back to; itself when that is forgotten, because both are the same. */

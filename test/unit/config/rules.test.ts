@@ -61,6 +61,24 @@ describe('names', () => {
     ]);
   });
 
+  test('a name that another container has while it is replaced', () => {
+    expect(words(worker('{ host1: { instances: { big: {}, big-new: {}, new: {} } } }'))).toContain(
+      'services.worker.on.host1.instances.big-new: its container shop-dev-worker-big-new has the name that shop-dev-worker-big gets while it is replaced',
+    );
+  });
+
+  test.each([
+    ['on: [host1], ports: ["*:80"], rollout: recreate', 'its rollout is recreate'],
+    ['on: [host1]', 'it has no `ports`'],
+    ['on: [host1], ports: ["*:80"], network: host', 'network: host keeps it from there'],
+  ])('a route of a webserver that is not behind the proxy: %s', (more, why) => {
+    const found = words(`web: { kind: webserver, image: app, ${more}, route: { hosts: [example.org] } }`);
+
+    expect(found.filter((word) => word.includes('route'))).toEqual([
+      expect.stringContaining(`is not behind it: ${why}`),
+    ]);
+  });
+
   test('a container name that is too long for a host name', () => {
     const name = 'a'.repeat(40);
 

@@ -56,6 +56,13 @@ test.each(SAID.map(([said, hint, code], row) => ({ said, hint, code, row })))(
   },
 );
 
+test.each(['shop-dev-web-1 did not stay healthy: it was killed for lack of memory', 'it exited with code 137'])(
+  'memory is what cu itself found short: %s',
+  (said) => {
+    expect(hintFor('UNHEALTHY', [said])).toContain('raise `memory`');
+  },
+);
+
 test('a row for one code is not used for another', () => {
   expect(hintFor('DOCKER_API', ['connect ECONNREFUSED 127.0.0.1:6379'])).toBeUndefined();
 });

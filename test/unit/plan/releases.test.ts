@@ -45,6 +45,12 @@ test('a deploy of some targets is undone by the last one of the whole environmen
   expect(sequenceOf([one, two, release(3, { targets: ['host1'] })])).toBe(2);
 });
 
+test('what only finished the newest, such as a drain that nobody waited for, is not gone back to', () => {
+  const [rest, detached] = [release(3, { images: two.images }), release(4, { images: two.images })];
+
+  expect(sequenceOf([one, two, rest, detached])).toBe(1);
+});
+
 test('a rollback whose origin is forgotten has nothing older that is known', () => {
   expect(sequenceOf([two, three, back(4, one)])).toBe('nothing older is known to go back to');
 });
