@@ -24,6 +24,7 @@ import {
 import { finishWork } from './finish-work.ts';
 import { waitHealthy } from './gate.ts';
 import { giveNameBack, moveAside, takeName } from './names.ts';
+import { heldPort, movePort } from './proxy/move-port.ts';
 import { bringIn, drainOut, withoutRequests } from './proxy/switch.ts';
 import type { Switching } from './proxy/switch.ts';
 import { createWithVolumes } from './volumes.ts';
@@ -204,8 +205,30 @@ export async function updateContainer(step: ContainerStep, id: string): Promise<
   if (found !== undefined && found.observed.name !== spec.name) await renameContainer(host, id, spec.name, signal);
 }
 
-/** Makes, fills and starts the new container under its unproven name; whatever fails, nothing of it stays. */
+/** How many ports of the loopback a place behind the proxy is offered beyond its own. */
+const MOVES = 3;
+
+/**
+ * Makes, fills and starts the new container under its unproven name; whatever fails, nothing of it stays. A port of the
+ * loopback that its place behind the proxy cannot get is exchanged for another.
+ */
 async function startUnproven(step: ContainerStep, stableMs: number, onHealthy?: () => void): Promise<string> {
+  let { spec } = step;
+  for (let moves = 0; ; moves += 1) {
+    try {
+      return await tryUnproven({ ...step, spec }, stableMs, onHealthy);
+    } catch (error) {
+      const held = step.proxy === undefined || moves === MOVES ? undefined : heldPort(error);
+      if (step.proxy === undefined || held === undefined || step.signal.aborted) throw error;
+      const moved = await movePort(step.proxy, spec, held);
+      if (moved === undefined) throw error;
+      step.onProgress(`port ${held} of the loopback is held by something else: taking another`);
+      spec = moved;
+    }
+  }
+}
+
+async function tryUnproven(step: ContainerStep, stableMs: number, onHealthy?: () => void): Promise<string> {
   const { host, spec, imageId, signal } = step;
   const name = `${spec.name}${UNPROVEN}`;
   let id: string | undefined;

@@ -24,6 +24,7 @@ import { drainContainer, restoreContainer, resumeContainer } from './old-contain
 import { publishedPorts } from '../plan/body.ts';
 import { PROXY_IMAGE } from '../plan/proxy/nodes.ts';
 import { ensureProxy } from './proxy/container.ts';
+import type { MovedPorts } from './proxy/moved-ports.ts';
 import { applyPart } from './proxy/routes.ts';
 import { drainOut, switchTo, withoutRequests } from './proxy/switch.ts';
 import type { Switching } from './proxy/switch.ts';
@@ -50,8 +51,9 @@ export function createRunner(scope: RunScope): Runner {
   const images = createImageSteps(scope);
   const passed = new Map<string, Passed>();
   const gaps: Gap[] = [];
+  const moved = new Map<string, MovedPorts>();
   return {
-    run: (node, signal) => runStep(node, signal, { scope, images, passed, gaps }),
+    run: (node, signal) => runStep(node, signal, { scope, images, passed, gaps, moved }),
     gaps,
     imageIds: () => images.ids(),
     [Symbol.asyncDispose]: () => images[Symbol.asyncDispose](),
@@ -64,6 +66,14 @@ interface Shared {
   /** What the containers made in this run were when their gate let them pass, by `host/name`. */
   readonly passed: Map<string, Passed>;
   readonly gaps: Gap[];
+  /** By host. */
+  readonly moved: Map<string, MovedPorts>;
+}
+
+function movedOn(moved: Map<string, MovedPorts>, host: string): MovedPorts {
+  const known = moved.get(host) ?? new Map<string, number>();
+  moved.set(host, known);
+  return known;
 }
 
 const NOT_SEEN: Passed = { at: 0, restarts: 0 };
@@ -71,7 +81,7 @@ const NOT_SEEN: Passed = { at: 0, restarts: 0 };
 async function runStep(
   node: PlanNode,
   signal: AbortSignal,
-  { scope, images, passed, gaps }: Shared,
+  { scope, images, passed, gaps, moved }: Shared,
 ): Promise<string | undefined> {
   const { action } = node;
   const { desired } = scope;
@@ -89,6 +99,7 @@ async function runStep(
     socketGid,
     locker: scope.locker,
     owner: desired,
+    moved: movedOn(moved, node.host),
     place: { service, instance, slot },
   });
   const container = (spec: ContainerSpec, imageId: string): ContainerStep => ({
@@ -204,7 +215,14 @@ async function runStep(
       return undefined;
     case 'apply-routes':
       await applyPart(
-        { ...action, host, signal, locker: scope.locker, imageId: images.knownIdOn(node.host, PROXY_IMAGE) },
+        {
+          ...action,
+          host,
+          signal,
+          locker: scope.locker,
+          imageId: images.knownIdOn(node.host, PROXY_IMAGE),
+          moved: movedOn(moved, node.host),
+        },
         action.part,
       );
       return undefined;

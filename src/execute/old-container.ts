@@ -85,7 +85,8 @@ export async function letGo(
 ): Promise<void> {
   if (switching === undefined) return detach(host, drain, grace);
   const signal = within(LAST_REQUESTS_MS + TELL_MS, grace);
-  const isIdle = await drainOut({ ...switching, host, owner, signal, onProgress: () => undefined }, LAST_REQUESTS_MS);
+  const at = { ...switching, host, owner, signal, onProgress: () => undefined, moved: new Map<string, number>() };
+  const isIdle = await drainOut(at, LAST_REQUESTS_MS);
   if (isIdle) await detach(host, drain, grace);
 }
 

@@ -211,6 +211,31 @@ test.each([
   expect(await scenario.cu('deploy')).toMatchObject({ exitCode: 0, stdout: 'nothing to do' });
 });
 
+test('a port of the loopback that something else holds is exchanged for another', async () => {
+  const state = await scenario.docker('host2', 'exec', 'cu-proxy', 'cat', `/etc/cu-proxy/routes/${PROJECT}-dev.json`);
+  const {
+    routes,
+  }: { routes: { service: string; servers: { live: 'a' | 'b'; ports: Record<'a' | 'b', number> }[] }[] } =
+    JSON.parse(state);
+  const server = routes.find(({ service }) => service === 'any')?.servers[0];
+  const next = server?.ports[server.live === 'a' ? 'b' : 'a'] ?? 0;
+  const image = await scenario.docker('host2', 'inspect', '--format', '{{.Image}}', `${PROJECT}-dev-any-1`);
+  const holder = ['--name', `${PROJECT}-holder`, '-p', `127.0.0.1:${next}:80`, '--entrypoint', 'sleep'];
+  await scenario.docker('host2', 'run', '-d', ...holder, image, '600');
+  await scenario.write('app.sh', APP.replace('VERSION=one', 'VERSION=three'));
+  try {
+    await deploy();
+  } finally {
+    await scenario.docker('host2', 'rm', '-f', `${PROJECT}-holder`);
+  }
+
+  expect(await get('/', 'other.example.org')).toBe('200 any 1 three');
+  expect(await scenario.cu('deploy')).toMatchObject({ exitCode: 0, stdout: 'nothing to do' });
+  await scenario.write('app.sh', APP.replace('VERSION=one', 'VERSION=two'));
+  await deploy();
+  expect(await get('/', 'other.example.org')).toBe('200 any 1 two');
+});
+
 test('a service that leaves the proxy gets its port from it', async () => {
   const config = await scenario.read('cu.config.yaml');
   await scenario.write(

@@ -13,6 +13,8 @@ import type { Host } from '../../transport/host.ts';
 import type { LockOwner } from '../lock-channel.ts';
 import { CONFIG_PATH, ensureLocked, LOADED_PATH, removeProxy } from './container.ts';
 import { withProxyLock } from './lock.ts';
+import { withMoved } from './moved-ports.ts';
+import type { MovedPorts } from './moved-ports.ts';
 import { proxyPid, proxyRows } from './socket.ts';
 
 /** How long a reload may take until the new process serves. */
@@ -47,6 +49,7 @@ export interface RouteChange {
   /** Of the proxy, for when another project took the container away after this run had seen it. */
   readonly imageId?: string | undefined;
   readonly certificates?: readonly { readonly name: string; readonly pem: Secret }[];
+  readonly moved: MovedPorts;
 }
 
 /** What one environment routes becomes `part`; a part without routes is taken away, and with the last one the proxy. */
@@ -62,7 +65,7 @@ export async function applyPart(change: RouteChange, part: ProxyPart): Promise<v
       const drainMs = Math.max(0, ...(own?.routes ?? []).map((route) => route.drainMs));
       return removeProxy(host, drainMs, signal);
     }
-    const next = part.routes.length === 0 ? undefined : withLiveSlots(part, own);
+    const next = part.routes.length === 0 ? undefined : withMoved(withLiveSlots(part, own), change.moved);
     return install(change, next, { others, name: partName(part) });
   });
 }

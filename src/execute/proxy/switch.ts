@@ -5,6 +5,7 @@ import { backendName, otherSlot, serverName } from '../../core/proxy.ts';
 import type { ProxyPart, ProxyPlace, Slot } from '../../core/proxy.ts';
 import { readParts } from '../../observe/proxy.ts';
 import { partOf, routesOf } from '../../plan/proxy/routes.ts';
+import type { MovedPorts } from './moved-ports.ts';
 import { writeSwitch } from './routes.ts';
 import type { RouteChange } from './routes.ts';
 import { proxyRows, setState } from './socket.ts';
@@ -19,6 +20,7 @@ export interface Switching extends RouteChange {
   /** What the container there publishes, where that may be less than what is routed so far; undefined: all of it. */
   readonly containerPorts?: readonly number[] | undefined;
   readonly onProgress: OnProgress;
+  readonly moved: MovedPorts;
 }
 
 /**

@@ -7,8 +7,8 @@ import { bindAddress } from '../address.ts';
 import type { PlanInput } from '../input.ts';
 
 /** Ports of the loopback that slots get; below those that Linux gives out by itself (32768). */
-const FIRST_PORT = 20_000;
-const PORTS = 10_000;
+export const FIRST_PORT = 20_000;
+export const PORTS = 10_000;
 
 /** Whether an instance stands behind the proxy of its host; one on a network of its own kind cannot. */
 export function isProxied({ rollout, ports, network, kind }: InstanceSpec): boolean {
