@@ -51,7 +51,8 @@ export function plan(input: PlanInput): Planned {
   const routes = routeNodes(input, parts, { bound, containers, before: [...images, ...preparations] });
   const freeing = routes.filter(({ takers }) => takers.length > 0);
   const routed = routes.map(({ node }) => node);
-  const held = heldDrains(input, parts, { bound, containers, routes: routed });
+  const arriving = routes.filter(({ isFarewell }) => !isFarewell).map(({ node }) => node);
+  const held = heldDrains(input, parts, { bound, containers, routes: arriving });
   const verify = verifyNodes(containers, routed);
   const proven = [...containers, ...routed, ...verify].filter(isGate).map((node) => node.id);
   const { early, late, prunes } = orphanNodes(input, bound, [

@@ -80,7 +80,9 @@ function undoOf({ action }: PlanNode): Undo | undefined {
       certificates: [],
       isFarewell: false,
     };
-    return { name: partName(part), cause: 'routes as before', action: back };
+    // A host that gets one route and loses another is told twice.
+    const name = action.isFarewell === true ? `${partName(part)}-farewell` : partName(part);
+    return { name, cause: 'routes as before', action: back };
   }
   if (action.type === 'stop-container') {
     const { name, id } = action;

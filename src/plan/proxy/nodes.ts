@@ -3,7 +3,7 @@ import { partName, PROXY_NAME } from '../../core/proxy.ts';
 import type { ProxyPart } from '../../core/proxy.ts';
 import type { ObservedHost } from '../../core/state.ts';
 import type { Bound, PlanInput } from '../input.ts';
-import { hasNewRoutes, hasOtherRoutes, partOn } from './routes.ts';
+import { hasNewRoutes, hasOtherRoutes, partOn, withGoing } from './routes.ts';
 
 /** The key under `images` of what the proxy of every host is made of. */
 export const PROXY_IMAGE = 'haproxy';
@@ -61,28 +61,40 @@ export function routeNodes(
       at.containers.filter((node) => node.host === host.name && specName(node) === spec.name).map(({ id }) => id),
     );
     const own = new Set(at.bound.filter((each) => each.host === host).map(({ spec }) => spec.name));
-    const gates = at.containers.filter(
-      (node) =>
-        node.action.type !== 'drain-container' && (isFarewell || (node.host === host.name && own.has(specName(node)))),
-    );
-    const after = [...at.before.filter((node) => node.host === host.name), ...(takers.length > 0 ? [] : gates)];
-    const node: PlanNode = {
-      id: `${host.name}/${partName(input.desired)}/routes`,
+    const proven = at.containers.filter((node) => node.action.type !== 'drain-container');
+    const gates = proven.filter((node) => isFarewell || (node.host === host.name && own.has(specName(node))));
+    const before = at.before.filter((node) => node.host === host.name).map(({ id }) => id);
+    const step = (verb: string, change: Change, after: readonly string[]): PlanNode => ({
+      id: `${host.name}/${partName(input.desired)}/${verb}`,
       host: host.name,
       action: {
         type: 'apply-routes',
-        part: wanted,
-        previous,
-        certificates: certificatesFor(wanted, input),
+        ...change,
+        certificates: certificatesFor(change.part, input),
         socketGid: host.facts.dockerGid,
-        isFarewell,
       },
       cause: previous === undefined || previous.routes.length === 0 ? 'new routes' : 'routes changed',
-      after: after.map(({ id }) => id),
-    };
-    return [{ node, takers, isFarewell }];
+      after,
+    });
+    if (takers.length > 0)
+      return [{ node: step('routes', { part: wanted, previous, isFarewell }, before), takers, isFarewell }];
+    const ready = [...before, ...gates.map(({ id }) => id)];
+    const staying = isFarewell ? wanted : withGoing(previous, wanted);
+    const first = step('routes', { part: staying, previous, isFarewell }, ready);
+    if (staying === wanted) return [{ node: first, takers, isFarewell }];
+    const last = step('farewell', { part: wanted, previous: staying, isFarewell: true }, [
+      ...before,
+      ...proven.map(({ id }) => id),
+      first.id,
+    ]);
+    return [
+      { node: first, takers, isFarewell },
+      { node: last, takers, isFarewell: true },
+    ];
   });
 }
+
+type Change = Pick<Extract<PlanNode['action'], { type: 'apply-routes' }>, 'part' | 'previous' | 'isFarewell'>;
 
 /**
  * Drains that wait for the routes of their host: where a service has other ports than before, only its old containers

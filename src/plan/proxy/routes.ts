@@ -214,6 +214,25 @@ export function withOthers(known: ProxyPart | undefined, wanted: ProxyPart, serv
   return { ...wanted, routes: [...wanted.routes.filter(({ service }) => services.has(service)), ...others] };
 }
 
+/**
+ * What is wanted, and of before what belongs to services that leave the host, as far as nothing new stands in its place:
+ * `wanted` itself where nothing goes.
+ */
+export function withGoing(known: ProxyPart | undefined, wanted: ProxyPart): ProxyPart {
+  const services = new Set(wanted.routes.map(({ service }) => service));
+  const going = (known?.routes ?? []).filter(
+    (route) => !services.has(route.service) && !wanted.routes.some((other) => excludes(other, route)),
+  );
+  return going.length === 0 ? wanted : { ...wanted, routes: [...wanted.routes, ...going] };
+}
+
+/** One port of the proxy leads for one name and path to one service, and speaks TLS for all or for none. */
+function excludes(one: ProxyRoute, other: ProxyRoute): boolean {
+  const isSamePort = one.port === other.port && isSameAddress(one.address, other.address);
+  const isTlsMixed = (one.certificate === undefined) !== (other.certificate === undefined);
+  return isSamePort && (isTlsMixed || wishesOf(one).some((wish) => wishesOf(other).includes(wish)));
+}
+
 /** What two projects cannot have both: the same port, name and path. */
 export function routeProblems(host: ObservedHost, wanted: ProxyPart): readonly CuError[] {
   return wanted.routes.flatMap((route) =>

@@ -5,6 +5,7 @@ import { LABELS } from '../../../src/core/state.ts';
 import type { InstanceSpec, ObservedHost } from '../../../src/core/state.ts';
 import type { PlanInput } from '../../../src/plan/input.ts';
 import { bindAll, plan } from '../../../src/plan/plan.ts';
+import { planUndo } from '../../../src/plan/undo.ts';
 import { PROXY_SPEC } from '../../../src/plan/proxy/nodes.ts';
 import { wantedPart } from '../../../src/plan/proxy/routes.ts';
 import { container, instance, observedHost, planInput } from './inputs.ts';
@@ -56,6 +57,27 @@ test('what moves to another host is answered here until it is well there', () =>
   expect(nodes.find(({ id }) => id === 'a/shop-dev-web-1/remove')?.after).toContain('a/shop-dev/routes');
 });
 
+test('where another service is new on the host, what moves away is answered here all the same until then', () => {
+  const { host } = running('a', web());
+  const api = web({ host: 'a', service: 'api', ports: [{ bind: '*', port: 81, containerPort: 8000 }] });
+
+  const { plan: made, prunes } = plan(input([web({ host: 'b' }), api], [host, observedHost({ name: 'b' })]));
+
+  const ports = made.nodes.flatMap(({ id, host: on, action }) =>
+    on === 'a' && action.type === 'apply-routes' ? [[id, action.part.routes.map(({ port }) => port)]] : [],
+  );
+  expect(ports).toEqual([
+    ['a/shop-dev/routes', [81, 80]],
+    ['a/shop-dev/farewell', [81]],
+  ]);
+  expect(made.nodes.find(({ id }) => id === 'a/shop-dev/routes')?.after).not.toContain('b/shop-dev-web-1/create');
+  expect(made.nodes.find(({ id }) => id === 'a/shop-dev/farewell')?.after).toContain('b/shop-dev-web-1/create');
+  expect(prunes.along.map(({ id }) => id)).toEqual(expect.arrayContaining(['a/shop-dev/farewell']));
+  expect(prunes.along.map(({ id }) => id)).not.toContain('a/shop-dev/routes');
+  const undone = planUndo(made.nodes).nodes.map(({ id }) => id);
+  expect(new Set(undone).size).toBe(undone.length);
+});
+
 test('routes stay with the containers whose removal is declined', () => {
   const { host } = running('a', web());
 
@@ -92,4 +114,17 @@ test('a deploy of one service routes it, and leaves the routes of the others as 
     ['api', 82],
     ['web', 80],
   ]);
+});
+
+test('where a service gets another container port, its last old container waits for the routes', () => {
+  const { host } = running('a', web());
+  const ports = [{ bind: '*', port: 80, containerPort: 9000 }];
+
+  const { nodes } = plan(input([web({ host: 'a', ports })], [host])).plan;
+
+  const routes = routesOn('a', nodes);
+  expect(routes?.after).toContain('a/shop-dev-web-1/replace');
+  expect(nodes.find(({ id }) => id === 'a/shop-dev-web-1/drain')?.after).toContain('a/shop-dev/routes');
+  // The container that comes is the one in the other place.
+  expect(routes?.action).toMatchObject({ part: { routes: [{ containerPort: 9000, servers: [{ live: 'a' }] }] } });
 });
