@@ -21,6 +21,14 @@ export function portClashes(before: Subject, subject: Subject): readonly Complai
   const seen = new Set<string>();
   for (const placement of subject.placements) {
     for (const [index, port] of placement.settings.ports.entries()) {
+      const twice = isWithin && placement.settings.ports.slice(0, index).some((other) => overlaps(other, port));
+      const where = [...settingPath(subject.config, placement, 'ports'), index];
+      if (twice && !seen.has(where.join('\0'))) {
+        seen.add(where.join('\0'));
+        const message = `port ${port.port} stands twice in the ports of ${placement.service}`;
+        complaints.push({ path: where, message, hint: 'a port of the host leads to one port of the container' });
+        continue;
+      }
       const earlier = sameMachine(before, subject, placement.host) ? taken.get(keyOf(placement.host, port)) : undefined;
       const others = (earlier ?? []).filter((other) => overlaps(other.port, port));
       const clash = others.find(
@@ -62,7 +70,9 @@ function behindProxy({ config }: Subject, placement: Placement): Placement | und
 
 function wishesOf({ traits }: Placement): readonly string[] {
   const any = (list: readonly string[] = []): readonly string[] => (list.length === 0 ? [''] : list);
-  return any(traits.route?.hosts).flatMap((host) => any(traits.route?.paths).map((path) => `${host} ${path}`));
+  return any(traits.route?.hosts).flatMap((host) =>
+    any(traits.route?.paths).map((path) => `${host} ${path.replace(/\/+$/, '')}`),
+  );
 }
 
 interface Clash {

@@ -208,8 +208,11 @@ function gapOf(instance: InstanceSpec, strategy: RolloutStrategy, room: Room): s
   if (port !== undefined && !isProxied(instance)) return `, stop first: holds port ${port.port}${gap}`;
   if (instance.singleton) return `, stop first: only one at a time${gap}`;
   if (!hasRoom(instance, room)) return `, stop first: no memory for two${gap}`;
+  if (instance.network === 'host') return `, stop first: on the host's network${gap}`;
   const volume = instance.mounts.find((mount) => mount.type === 'volume' && !mount.readOnly);
-  return `, stop first${volume === undefined ? '' : `: writes to ${volume.target}`}${gap}`;
+  // A worker may write beside another: there it is the config that wants it so.
+  const isWriter = volume !== undefined && ['container', 'webserver', 'redis'].includes(instance.kind);
+  return `, stop first: ${isWriter ? `writes to ${volume.target}` : 'rollout: recreate'}${gap}`;
 }
 
 export function isOfInstance(container: ObservedContainer, instance: InstanceSpec): boolean {

@@ -187,6 +187,15 @@ describe('a second deploy', () => {
     expect(steps(input)).toEqual(['web-1/shop-dev-web-1/replace: command changed, stop first: holds port 80']);
   });
 
+  test.each([
+    ['the host’s network', { network: 'host' as const, rollout: 'start-first' as const }, "on the host's network"],
+    ['what the config says', { rollout: 'recreate' as const }, 'rollout: recreate'],
+  ])('stops first for %s, and says so', (_, wanted, why) => {
+    const input = asked(deployed({ instances: [instance({ kind: 'worker', ...wanted })] }), { command: ['other'] });
+
+    expect(steps(input)).toContain(`web-1/shop-dev-web-1/replace: command changed, stop first: ${why}`);
+  });
+
   test('stops first what writes to a volume, and says so', () => {
     const mounts = [{ type: 'volume', name: 'shop-dev-data', target: '/data', readOnly: false }] as const;
     const input = asked(deployed({ instances: [instance({ mounts, rollout: 'recreate' })] }), { command: ['other'] });
