@@ -1,6 +1,6 @@
 import { Command as Commander, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { CuError } from '../core/error.ts';
-import { LONGEST_MS, parseDuration } from '../core/units.ts';
+import { parseDuration } from '../core/units.ts';
 import type { Command, FlagSpec, FlagSpecs, RawFlags } from './command.ts';
 import type { CommandEntry } from './commands.ts';
 import { longName, writtenForms } from './flag-names.ts';
@@ -118,7 +118,6 @@ function parseValue(spec: FlagSpec, text: string): string | number {
     case 'duration': {
       const value = parseDuration(text);
       if (value === undefined) throw new InvalidArgumentError('Give a time with its unit, such as 30s, 5m or 1h30m.');
-      if (value > LONGEST_MS) throw new InvalidArgumentError('Give 24d or less.');
       return value;
     }
   }

@@ -129,7 +129,15 @@ export function createPool(poolOptions: PoolOptions): Pool {
   };
 
   return {
-    open: (target) => open(target, []),
+    open: (target) =>
+      open(target, []).catch((error: unknown) => {
+        if (error instanceof CuError || !options.signal.aborted) throw error;
+        // Interrupted before anything was dialled: the settings were still being read.
+        throw new CuError('CANCELLED', `connecting to ${target.name} was interrupted`, {
+          host: target.name,
+          cause: error,
+        });
+      }),
     [Symbol.asyncDispose]: async () => {
       closing.abort(new CuError('CANCELLED', 'the connections were closed'));
       const opened = await Promise.allSettled([...hosts.values(), ...systemHosts.values()]);

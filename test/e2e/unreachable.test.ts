@@ -148,7 +148,8 @@ test('Ctrl-C ends a deploy in time although a host froze midway, and the next on
     const { exitCode, all } = await endOf(running);
 
     expect(exitCode, all).toBe(130);
-    expect(performance.now() - asked, all).toBeLessThan(7500);
+    // Seven seconds, and what a busy machine of two cores adds.
+    expect(performance.now() - asked, all).toBeLessThan(12_000);
     expect(all).toContain('host3');
   } finally {
     await scenario.testbed.unpause('host3');
