@@ -64,44 +64,49 @@ export function unseenHosts(
 }
 
 /**
- * Those that the next commands are to find again: all that the config uses, and those that left it for as long as
- * something of ours may be there. What could not be looked at, and what a run did not take away, is not gone.
+ * Those that the next commands are to find again: all that the config uses, and for as long as something of ours may be
+ * there those that it uses no more. What could not be looked at, and what a run did not take away, is not gone.
  */
 export function hostsToRemember(
-  { desired, forgotten }: { readonly desired: Desired; readonly forgotten: readonly Forgotten[] },
+  { desired, observed, forgotten }: Omit<Remembering, 'session'>,
   done: readonly PlanNode[],
 ): readonly KnownHost[] {
   const removed = new Set(done.flatMap(({ action }) => (action.type === 'remove-container' ? [action.id] : [])));
-  const isEmpty = ({ observed }: Forgotten): boolean =>
-    observed?.containers.every((each) => !isOurs(each, { desired }) || removed.has(each.id)) === true;
-  const used = desired.hosts.filter(({ name }) => desired.instances.some(({ host }) => host === name));
-  return [...used, ...forgotten.filter((each) => !isEmpty(each)).map(({ host }) => host)];
+  const isEmpty = ({ containers }: ObservedHost): boolean =>
+    containers.every((each) => !isOurs(each, { desired }) || removed.has(each.id));
+  const known = new Set(observed.flatMap(({ state }) => state?.hosts ?? []).map(placeOf));
+  const isNeeded = (host: HostTarget): boolean => {
+    if (desired.instances.some((instance) => instance.host === host.name)) return true;
+    const found = observed.find(({ name }) => name === host.name);
+    return found === undefined ? known.has(placeOf(host)) : !isEmpty(found);
+  };
+  const left = forgotten.filter((each) => each.observed === undefined || !isEmpty(each.observed));
+  return [...desired.hosts.filter(isNeeded), ...left.map(({ host }) => host)];
 }
 
 /**
  * Before the first step of a run, for whatever way it may end: nothing is dropped yet. Told only to hosts that do not
  * know it all already.
  */
-export async function rememberHosts({ desired, observed, forgotten, session }: Remembering): Promise<void> {
-  const wanted = hostsToRemember({ desired, forgotten }, []);
+export async function rememberHosts({ session, ...at }: Remembering): Promise<void> {
+  const wanted = hostsToRemember(at, []);
   const places = wanted.map(placeOf);
-  for (const { name, state } of observed) {
-    const known = state?.hosts ?? [];
-    const isKnown = new Set(known.map(placeOf));
-    const host = session.hosts.get(name);
-    if (host === undefined || places.every((place) => isKnown.has(place))) continue;
-    await writeHosts([host], desired, [...wanted, ...known.filter((each) => !places.includes(placeOf(each)))]);
-  }
+  await Promise.all(
+    at.observed.map(async ({ name, state }) => {
+      const known = state?.hosts ?? [];
+      const isKnown = new Set(known.map(placeOf));
+      const host = session.hosts.get(name);
+      if (host === undefined || places.every((place) => isKnown.has(place))) return;
+      await writeHosts([host], at.desired, [...wanted, ...known.filter((each) => !places.includes(placeOf(each)))]);
+    }),
+  );
 }
 
 /** After it: hosts on which nothing is left are forgotten. */
-export async function rememberOnly(
-  { desired, forgotten, session }: Remembering,
-  done: readonly PlanNode[],
-): Promise<void> {
-  const hosts = hostsToRemember({ desired, forgotten }, done);
+export async function rememberOnly({ session, ...at }: Remembering, done: readonly PlanNode[]): Promise<void> {
+  const hosts = hostsToRemember(at, done);
   const reached = hosts.flatMap(({ name }) => session.hosts.get(name) ?? []);
-  await writeHosts(reached, desired, hosts);
+  await writeHosts(reached, at.desired, hosts);
 }
 
 interface Remembering {

@@ -131,7 +131,7 @@ export async function replaceContainer(
     // One that was never told to stop serves on; only of another it counts that it has started anew.
     const mustStart = old.observed.state === 'running' && isTold;
     const explained = await putBack(step, { id: oldId, startedAt: old.observed.startedAt }, mustStart, error);
-    if (strategy === 'recreate' && oldProxy !== undefined) await stepBack(step);
+    if (mustStart && strategy === 'recreate' && oldProxy !== undefined) await stepBack(step);
     throw explained;
   }
 }

@@ -21,7 +21,7 @@ import { createImageSteps, hostOf } from './images.ts';
 import type { ImageSteps, StepOutput } from './images.ts';
 import { createNetwork, createVolume, initState, removeImage, removeNetwork, removeVolume } from './resources.ts';
 import { drainContainer, restoreContainer, resumeContainer } from './old-container.ts';
-import { publishedPorts } from '../plan/body.ts';
+import { bindingsOf } from '../plan/body.ts';
 import { PROXY_IMAGE } from '../plan/proxy/nodes.ts';
 import { ensureProxy } from './proxy/container.ts';
 import type { MovedPorts } from './proxy/moved-ports.ts';
@@ -70,6 +70,10 @@ interface Shared {
   readonly moved: Map<string, MovedPorts>;
 }
 
+function portsOf({ body }: ContainerSpec): readonly number[] {
+  return Object.keys(bindingsOf(body)).map((key) => Number.parseInt(key));
+}
+
 function movedOn(moved: Map<string, MovedPorts>, host: string): MovedPorts {
   const known = moved.get(host) ?? new Map<string, number>();
   moved.set(host, known);
@@ -112,7 +116,7 @@ async function runStep(
     proxy:
       spec.slot === undefined
         ? undefined
-        : { ...switching({ ...spec, slot: spec.slot }), containerPorts: publishedPorts(spec.body) },
+        : { ...switching({ ...spec, slot: spec.slot }), containerPorts: portsOf(spec) },
   });
   const notePassed = async (name: string, watchedMs = 0): Promise<void> => {
     const found = await inspectContainer(host, name, signal);

@@ -186,6 +186,7 @@ function bytesHint(text: string): string | undefined {
 }
 
 function durationHint(text: string): string | undefined {
+  if ((parseDuration(text) ?? 0) > LONGEST_MS) return 'the longest that there is, is 24d';
   const match = /^(\d{1,9})\s*(s|m|h|d)[a-z]*$/i.exec(text);
   return didYouMean(text, match);
 }

@@ -67,12 +67,10 @@ export function hostConfigOf(body: Readonly<Record<string, unknown>>): Readonly<
   return typeof config === 'object' && config !== null ? { ...config } : {};
 }
 
-/** The container's ports that the host can reach, by themselves or through its loopback. */
-export function publishedPorts(body: Readonly<Record<string, unknown>>): readonly number[] {
+/** Where the host, or its loopback, leads to the container's ports, by `PORT/tcp`. */
+export function bindingsOf(body: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const bindings = hostConfigOf(body)['PortBindings'];
-  return Object.keys(typeof bindings === 'object' && bindings !== null ? bindings : {}).map((key) =>
-    Number.parseInt(key),
-  );
+  return typeof bindings === 'object' && bindings !== null ? { ...bindings } : {};
 }
 
 function fileFolders(instance: InstanceSpec): readonly string[] {

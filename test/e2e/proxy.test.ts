@@ -18,13 +18,13 @@ images: { app: { repository: ${PROJECT}, build: { context: . } } }
 services:
   shop: { kind: webserver, image: app, command: [sh, /app.sh], env: { NAME: shop }, on: [host2], ports: ["*:8591"], route: { hosts: [shop.example.org] }, drain: 2s, ${HEALTH} }
   api: { kind: webserver, image: app, command: [sh, /app.sh], env: { NAME: api }, on: [host2], replicas: 2, ports: ["*:8591"], route: { hosts: [shop.example.org], paths: [/api] }, drain: 2s, ${HEALTH} }
-  any: { kind: webserver, image: app, command: [sh, /app.sh], env: { NAME: any }, on: [host2], ports: ["*:8591"], drain: 2s, ${HEALTH} }
+  any: { kind: webserver, image: app, command: [sh, /app.sh], env: { NAME: any }, on: [host2], ports: ["0.0.0.0:8591"], drain: 20s, health: { type: http, path: /nowhere, status: 404, stable: 300ms } }
   safe: { kind: webserver, image: app, command: [sh, /app.sh], env: { NAME: safe }, on: [host2], ports: ["*:8592"], route: { certificate: site.pem }, drain: 2s, ${HEALTH} }
 `;
 /** Answers with its service and instance, at any path. */
 const APP = (SMALL_APP['app.sh'] ?? '').replace(
   'echo $VERSION > /tmp/www/index.html',
-  'mkdir -p /tmp/www/api; for f in /tmp/www /tmp/www/api; do echo "$NAME $CU_INSTANCE $VERSION" > $f/index.html; done; [ -z "$MORE" ] || httpd -p $MORE -h /tmp/www',
+  'mkdir -p /tmp/www/api; for f in /tmp/www /tmp/www/api; do echo "$NAME $CU_INSTANCE $VERSION" > $f/index.html; done; [ -z "$MORE" ] || httpd -p $MORE -h /tmp/www; mkdir -p /tmp/www/cgi-bin; printf "#!/bin/sh\\nsleep 8; echo; echo slow\\n" > /tmp/www/cgi-bin/slow; chmod +x /tmp/www/cgi-bin/slow',
 );
 
 let scenario: Scenario;
@@ -55,15 +55,31 @@ async function makeCertificate(name: string): Promise<void> {
   await scenario.write('site.pem', certificate + key);
 }
 
-async function get(path: string, host: string, port = 8591): Promise<string> {
+async function get(path: string, host: string, port = 8591, timeout = 5000): Promise<string> {
   return new Promise((resolve, reject) => {
-    const asked = plainRequest({ host: address, port, path, headers: { host }, timeout: 5000 }, (answer) => {
+    const asked = plainRequest({ host: address, port, path, headers: { host }, timeout }, (answer) => {
       let text = '';
       answer.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
       answer.on('end', () => resolve(`${answer.statusCode} ${text.trim()}`));
     });
     asked.on('error', reject).end();
   });
+}
+
+/** Asks for a path again and again; what it was answered, errors included, until it is told to stop. */
+function startAsking(path: string): { readonly seen: readonly string[]; stop(): Promise<void> } {
+  const seen: string[] = [];
+  const isDone = new AbortController();
+  const asking = (async () => {
+    while (!isDone.signal.aborted) seen.push(await get(path, 'shop.example.org').catch(String));
+  })();
+  return {
+    seen,
+    stop: () => {
+      isDone.abort();
+      return asking;
+    },
+  };
 }
 
 /** The name in the certificate that the proxy shows, and the body. */
@@ -164,15 +180,10 @@ test.each([
   ['replicas are restarted one after the other', 'api', '/api/', ['200 api 1 two', '200 api 2 two']],
 ])('%s, and no request fails', async (_, service, path, answers) => {
   const before = await scenario.containers('host2');
-  const seen: string[] = [];
-  const isDone = new AbortController();
-  const asking = (async () => {
-    while (!isDone.signal.aborted) seen.push(await get(path, 'shop.example.org').catch(String));
-  })();
+  const { stop, seen } = startAsking(path);
 
   const restarted = await scenario.cu('restart', service);
-  isDone.abort();
-  await asking;
+  await stop();
 
   expect(restarted.exitCode, restarted.all).toBe(0);
   expect([...new Set(seen)].toSorted()).toEqual(answers);
@@ -194,21 +205,35 @@ test.each([
     line.replace('env: { NAME: api }', 'env: { NAME: api, MORE: 9001 }').replace(from, to);
   const config = await scenario.read('cu.config.yaml');
   await scenario.write('cu.config.yaml', config.replace(/^ {2}api: .*$/m, change));
-  const seen: string[] = [];
-  const isDone = new AbortController();
-  const asking = (async () => {
-    while (!isDone.signal.aborted) seen.push(await get(path, 'shop.example.org').catch(String));
-  })();
+  const { stop, seen } = startAsking(path);
 
   await deploy();
-  isDone.abort();
-  await asking;
+  await stop();
 
   expect([...new Set(seen)].toSorted()).toEqual(answers);
   const more = get(path, 'shop.example.org', 8594);
   if (to.includes('8594')) expect(await more).toMatch(/^200 api [12] two$/);
   else await expect(more).rejects.toThrow();
   expect(await scenario.cu('deploy')).toMatchObject({ exitCode: 0, stdout: 'nothing to do' });
+});
+
+test('where there is no memory for one more, replicas are stopped first without a request that fails', async () => {
+  const config = await scenario.read('cu.config.yaml');
+  await scenario.write('cu.config.yaml', config.replace('env: { NAME: api, MORE: 9001 }', 'memory: 40%, $&'));
+  await deploy();
+  await scenario.write('app.sh', APP.replace('VERSION=one', 'VERSION=four'));
+  const { stop, seen } = startAsking('/api/');
+
+  const deployed = await deploy();
+  await stop();
+
+  expect(deployed).toContain('-dev-api-1 (new version');
+  expect(deployed).toContain('stop first: no memory for two');
+  const versions = new Set(seen.map((answer) => answer.replace(/ api [12] /, ' ')));
+  expect([...versions].toSorted()).toEqual(['200 four', '200 two']);
+  await scenario.write('cu.config.yaml', config);
+  await scenario.write('app.sh', APP.replace('VERSION=one', 'VERSION=two'));
+  await deploy();
 });
 
 test('a port of the loopback that something else holds is exchanged for another', async () => {
@@ -256,9 +281,13 @@ test('a service that leaves the proxy gets its port from it', async () => {
 
 test('what is removed is routed no more, and with the last route goes the proxy', async () => {
   const others = await scenario.testbed.exec('host2', ['docker', 'exec', 'cu-proxy', 'ls', '/etc/cu-proxy/routes']);
+  // Longer than the proxy is given to stop, within what its service is given to finish.
+  const slow = get('/cgi-bin/slow', 'other.example.org', 8591, 30_000);
+  await eventually(async () => expect((await scenario.cu('status')).stdout).toMatch(/any\b.*\b1 request\b/));
   const removed = await scenario.cu('remove', '--yes');
 
   expect(removed.exitCode, removed.all).toBe(0);
+  expect(await slow).toBe('200 slow');
   const left = await scenario.testbed.exec('host2', ['docker', 'exec', 'cu-proxy', 'ls', '/etc/cu-proxy/routes']);
   // Other files of tests may route there at this moment.
   if (others.stdout.trim() === `${PROJECT}-dev.json`) expect(left.stderr).toMatch(/No such container/);

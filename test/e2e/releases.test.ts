@@ -254,3 +254,19 @@ test('the status says how the proxy sees each instance, at its public port', asy
     expect(ports).toEqual(['0.0.0.0:8581']);
   }
 });
+
+test('what is taken away whole is taken from a host that left the config as well', async () => {
+  const config = await scenario.read('cu.config.yaml');
+  expect((await scenario.cu('deploy')).exitCode).toBe(0);
+  const onHost3 = async (): Promise<readonly string[]> =>
+    (await scenario.containers('host3')).map(({ name }) => name).filter((name) => name.includes('-dev-'));
+  expect(await onHost3()).toEqual([`${PROJECT}-dev-loop-1`]);
+  const without = config.split('\n').filter((line) => !/^ {2}(host3|loop):/.test(line));
+  await scenario.write('cu.config.yaml', without.join('\n'));
+
+  const removed = await scenario.cu('remove', '--yes');
+
+  expect(removed.exitCode, removed.all).toBe(0);
+  expect(await onHost3()).toEqual([]);
+  await scenario.write('cu.config.yaml', config);
+});

@@ -61,6 +61,14 @@ async function endOf(running: FollowedCu): Promise<{ readonly exitCode: number |
   }
 }
 
+/** A deploy that is about to replace the slow webserver of host3. */
+async function deployUntilLate(): Promise<FollowedCu> {
+  await changeCode();
+  const running = followCu(scenario, {}, 'deploy');
+  await running.until((line) => line.type === 'step-started' && line.step === `host3/${PROJECT}-dev-late-1/replace`);
+  return running;
+}
+
 async function expectToConverge(): Promise<void> {
   const next = await scenario.cu('deploy');
 
@@ -103,9 +111,7 @@ test('a host that is down at the start stops a deploy before anything changes, o
 });
 
 test('a host that dies midway ends the deploy in bounded time and is named, and the next one converges', async () => {
-  await changeCode();
-  const running = followCu(scenario, {}, 'deploy');
-  await running.until((line) => line.type === 'step-started' && line.step === `host3/${PROJECT}-dev-late-1/replace`);
+  const running = await deployUntilLate();
 
   await scenario.testbed.kill('host3');
   try {
@@ -120,9 +126,7 @@ test('a host that dies midway ends the deploy in bounded time and is named, and 
 });
 
 test('a host that freezes midway ends the deploy in bounded time and is named, and the next one converges', async () => {
-  await changeCode();
-  const running = followCu(scenario, {}, 'deploy');
-  await running.until((line) => line.type === 'step-started' && line.step === `host3/${PROJECT}-dev-late-1/replace`);
+  const running = await deployUntilLate();
 
   await scenario.testbed.pause('host3');
   try {
@@ -137,9 +141,7 @@ test('a host that freezes midway ends the deploy in bounded time and is named, a
 });
 
 test('Ctrl-C ends a deploy in time although a host froze midway, and the next one converges', async () => {
-  await changeCode();
-  const running = followCu(scenario, {}, 'deploy');
-  await running.until((line) => line.type === 'step-started' && line.step === `host3/${PROJECT}-dev-late-1/replace`);
+  const running = await deployUntilLate();
 
   await scenario.testbed.pause('host3');
   try {
@@ -158,9 +160,7 @@ test('Ctrl-C ends a deploy in time although a host froze midway, and the next on
 });
 
 test('an SSH session that is cut midway is named, and the next deploy converges', async () => {
-  await changeCode();
-  const running = followCu(scenario, {}, 'deploy');
-  await running.until((line) => line.type === 'step-started' && line.step === `host3/${PROJECT}-dev-late-1/replace`);
+  const running = await deployUntilLate();
 
   await scenario.testbed.killSessions('host3');
   const { exitCode, all } = await endOf(running);

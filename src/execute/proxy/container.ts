@@ -13,7 +13,7 @@ import type { Host } from '../../transport/host.ts';
 import { removeContainer, startContainer, stopContainer } from '../engine.ts';
 import type { LockOwner } from '../lock-channel.ts';
 import { withProxyLock } from './lock.ts';
-import { closeFrontends, proxyPid, proxyRows } from './socket.ts';
+import { proxyPid, proxyRows, setFrontends } from './socket.ts';
 
 export const CONFIG_PATH = `${PROXY_DIRECTORY}/haproxy.cfg`;
 /** A copy of what the running process has read. */
@@ -21,6 +21,8 @@ export const LOADED_PATH = `${CONFIG_PATH}.loaded`;
 
 /** How long the proxy may take to answer on its socket. */
 const START_MS = 20_000;
+/** How long an interrupt may wait until it takes connections again. */
+const REOPEN_MS = 2000;
 /** For its connections, when it is made anew. */
 const STOP_MS = 5000;
 
@@ -140,10 +142,13 @@ export async function removeProxy(host: Host, drainMs: number, signal: AbortSign
 async function emptyProxy(host: Host, drainMs: number, signal: AbortSignal): Promise<void> {
   const deadline = within(drainMs, signal);
   try {
-    await closeFrontends(host, deadline);
+    await setFrontends(host, 'disable', deadline);
     while ((await proxyRows(host, deadline)).some(({ server, sessions }) => server === 'BACKEND' && sessions > 0))
       await sleep(100, undefined, { signal: deadline });
   } catch {
+    if (!signal.aborted) return;
+    // Interrupted: it stays, so it has to be as it was.
+    await setFrontends(host, 'enable', AbortSignal.timeout(REOPEN_MS)).catch(() => undefined);
     signal.throwIfAborted();
   }
 }

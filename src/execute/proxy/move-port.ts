@@ -2,7 +2,7 @@ import type { ContainerSpec } from '../../core/container.ts';
 import { CuError } from '../../core/error.ts';
 import type { ProxyPart } from '../../core/proxy.ts';
 import { readParts } from '../../observe/proxy.ts';
-import { hostConfigOf } from '../../plan/body.ts';
+import { bindingsOf, hostConfigOf } from '../../plan/body.ts';
 import { FIRST_PORT, PORTS } from '../../plan/proxy/routes.ts';
 import { keyOf, withMoved } from './moved-ports.ts';
 import { writeSwitch } from './routes.ts';
@@ -31,11 +31,6 @@ export async function movePort(at: Switching, spec: ContainerSpec, held: number)
   at.moved.set(keyOf(at.owner, place, containerPort), port);
   await writeSwitch(at, at.owner, (part) => withMoved(part, at.moved));
   return { ...spec, body: withPort(spec.body, containerPort, port) };
-}
-
-function bindingsOf(body: ContainerSpec['body']): Readonly<Record<string, unknown>> {
-  const bindings = hostConfigOf(body)['PortBindings'];
-  return typeof bindings === 'object' && bindings !== null ? { ...bindings } : {};
 }
 
 function containerPortOf(spec: ContainerSpec, port: number): number | undefined {

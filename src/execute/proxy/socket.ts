@@ -91,10 +91,10 @@ export async function proxyPid(host: Host, signal: AbortSignal): Promise<number 
   return found === null ? undefined : Number(found[1]);
 }
 
-/** Nobody new comes in on any port. */
-export async function closeFrontends(host: Host, signal: AbortSignal): Promise<void> {
+/** `disable`: nobody new comes in on any port. */
+export async function setFrontends(host: Host, verb: 'disable' | 'enable', signal: AbortSignal): Promise<void> {
   const frontends = (await proxyRows(host, signal)).filter(({ server }) => server === 'FRONTEND');
-  for (const { backend: name } of frontends) await askProxy(host, `disable frontend ${name}`, signal);
+  for (const { backend: name } of frontends) await askProxy(host, `${verb} frontend ${name}`, signal);
 }
 
 export async function setState(

@@ -97,6 +97,7 @@ describe('values', () => {
       'memory: expected an amount such as 2g (6m or more), or a share of the host such as 70%, got "170%"',
     ],
     ['drain: 10', 'drain: expected a duration such as 30s or 10m, got 10 |  did you mean 10s?'],
+    ['drain: 30d', 'drain: expected a duration such as 30s or 10m, got "30d" |  the longest that there is, is 24d'],
     ['drain: 10 min', 'drain: expected a duration such as 30s or 10m, got "10 min" |  did you mean 10m?'],
     [
       'ports: [8080]',
