@@ -67,7 +67,7 @@ async function get(path: string, host: string, port = 8591, timeout = 5000): Pro
 }
 
 /** Asks for a path again and again; what it was answered, errors included, until it is told to stop. */
-function startAsking(path: string): { readonly seen: readonly string[]; stop(): Promise<void> } {
+function startAsking(path: string): { readonly seen: readonly string[]; readonly stop: () => Promise<void> } {
   const seen: string[] = [];
   const isDone = new AbortController();
   const asking = (async () => {
