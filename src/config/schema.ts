@@ -30,13 +30,20 @@ const jumps = z
   .transform((value) => (typeof value === 'string' ? value.split(',').map((hop) => hop.trim()) : value))
   .pipe(z.array(jump));
 
+/** `[@MARKER] HOSTS KEYTYPE KEY [COMMENT]`: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. */
+const KNOWN_HOST = /^(@\S+\s+)?\S+\s+[a-z][\w@.-]*\s+[A-Za-z0-9+/=]+(\s|$)/;
+
 const lines = z
   .union([z.string(), z.array(z.string())], { error: 'expected lines of a known_hosts file' })
   .transform((value) =>
     (typeof value === 'string' ? value.split('\n') : value)
       .map((line) => line.trim())
       .filter((line) => line !== '' && !line.startsWith('#')),
-  );
+  )
+  .refine((all) => all.every((line) => KNOWN_HOST.test(line)), {
+    message:
+      'expected lines of a known_hosts file (HOST ssh-ed25519 AAAA...), not its name: without them it is read from ~/.ssh',
+  });
 
 const connectionShape = {
   user: matching('a user name', /^[^\s@:/-][^\s@:/]*$/, 64).optional(),

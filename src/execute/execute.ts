@@ -116,17 +116,16 @@ function isGivenUp({ action }: PlanNode): boolean {
   return action.type === 'resume-container' || (action.type === 'remove-container' && action.isOrphan === true);
 }
 
+const GO_ON = 'the same command again goes on from there';
+
 function asStepError(cause: unknown, node: PlanNode, signal: AbortSignal): CuError {
   if (cause instanceof CuError && (cause.code !== 'CANCELLED' || !signal.aborted)) {
     return cause.host === undefined ? amend(cause, { host: node.host }) : cause;
   }
   if (signal.aborted) {
-    const hint = cause instanceof CuError ? cause.hint : undefined;
-    return new CuError('CANCELLED', `${node.id} was interrupted`, {
-      host: node.host,
-      cause,
-      ...(hint === undefined ? {} : { hint }),
-    });
+    const said = cause instanceof CuError ? cause.hint : undefined;
+    const hint = said === undefined ? GO_ON : / again\b/.test(said) ? said : `${said}; ${GO_ON}`;
+    return new CuError('CANCELLED', `${node.id} was interrupted`, { host: node.host, cause, hint });
   }
   return new CuError('BUG', `${node.id} failed: ${cause instanceof Error ? cause.message : String(cause)}`, {
     host: node.host,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { resolvedConfig } from '../../../src/config/resolved-config.ts';
-import { BROKER, instance, resolved, withServices } from './read.ts';
+import { BROKER, briefly, instance, resolved, withServices } from './read.ts';
 
 describe('storage', () => {
   const text = (storage: string): string =>
@@ -121,4 +121,10 @@ test('the resolved config shows the name of a secret, never its value', () => {
 
   expect(shown).not.toContain('hunter');
   expect(shown).toContain('{"secret":"TOKEN"}');
+});
+
+test.each(['[/etc/ssh/ssh_known_hosts]', '"h ssh-ed25519"', '[h]'])('%s is no line of known_hosts', (lines) => {
+  const text = withServices(BROKER, `ssh: { knownHosts: ${lines} }`);
+
+  expect(briefly(text).join()).toContain('ssh.knownHosts: expected lines of a known_hosts file');
 });

@@ -57,3 +57,26 @@ test('a host whose routes cannot be put back keeps no other from it', async () =
 
   expect(done).toEqual(['b/shop-dev/undo', 'b/shop-dev-web-1/undo']);
 });
+
+test('a step that was interrupted says what to do next', async () => {
+  const controller = new AbortController();
+  const { failed } = await execute(
+    { nodes: [stop('a')] },
+    {
+      run: () => {
+        controller.abort();
+        return Promise.reject(new CuError('CANCELLED', 'cut', { hint: 'the old one runs' }));
+      },
+      emit: () => undefined,
+      now: () => 0,
+      signal: controller.signal,
+      parallel: 1,
+    },
+  );
+
+  expect(failed[0]?.error).toMatchObject({
+    code: 'CANCELLED',
+    host: 'a',
+    hint: 'the old one runs; the same command again goes on from there',
+  });
+});
