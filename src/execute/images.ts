@@ -60,6 +60,8 @@ export function createImageSteps(scope: RunScope): ImageSteps {
     if (id === undefined) throw new Error(`image ${image} has no id on ${host}`);
     return id;
   };
+  /** Hosts that were freed of what killed exports left, before the first of this run. */
+  const cleaned = new Map<string, Promise<void>>();
   const exportOnce = async (
     host: Host,
     imageId: string,
@@ -70,7 +72,10 @@ export function createImageSteps(scope: RunScope): ImageSteps {
     if (known !== undefined) return known;
     const isLocal = scope.desired.hosts.find((target) => target.name === host.name)?.connection !== 'ssh';
     const exporting = shipping().then(async ({ blobs, receiver }) => {
-      const { exportImage } = await import('../ship/export.ts');
+      const { dropLeftNames, exportImage } = await import('../ship/export.ts');
+      const cleaning = cleaned.get(host.name) ?? dropLeftNames({ host, isLocal, receiver });
+      cleaned.set(host.name, cleaning);
+      await cleaning;
       return exportImage({ host, isLocal, imageId, blobs, receiver, signal, onProgress });
     });
     exports.set(at, exporting);

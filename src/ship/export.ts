@@ -3,7 +3,7 @@ import type { Docker } from '../transport/docker.ts';
 import type { Host } from '../transport/host.ts';
 import type { BlobCache } from './blobs.ts';
 import { inspectLayers, nameImage, unnameImage } from './engine-image.ts';
-import { asObject, asText, exchange } from './engine-stream.ts';
+import { asObject, asText, asTexts, exchange } from './engine-stream.ts';
 import { composeImage, readConfig, readManifest, recallImage, type ShippableImage } from './image.ts';
 import { REPOSITORY, type Manifest, type Receiver } from './receiver.ts';
 import { authHeaders } from './registry.ts';
@@ -48,6 +48,42 @@ export async function exportImage(options: ExportOptions): Promise<ShippableImag
       `push did not work (${error instanceof Error ? error.message : String(error)}), exporting all of the image`,
     );
     return saveImage({ imageId, blobs, docker, diffIds, signal: options.signal, onProgress: options.onProgress });
+  }
+}
+
+/** How long the other end of a name may take to show that it lives. */
+const ALIVE_MS = 2000;
+
+/**
+ * Takes away the names under which exports that were killed pushed their images: nobody listens at their port, or by
+ * now this run does. To be called before the first export of a run.
+ */
+export async function dropLeftNames({
+  host,
+  isLocal,
+  receiver,
+}: Pick<ExportOptions, 'host' | 'isLocal' | 'receiver'>): Promise<void> {
+  const docker = host.docker();
+  const list: unknown = await docker.json({ method: 'GET', path: '/images/json' });
+  const names = (Array.isArray(list) ? list : []).flatMap((image) => asTexts(asObject(image)?.['RepoTags']));
+  await Promise.all(
+    names.map(async (name) => {
+      const port = TEMPORARY.exec(name)?.[1];
+      if (port === undefined) return;
+      const isOwn = isLocal && Number(port) === receiver.port;
+      if (isOwn || !(await isListening(host, Number(port)))) await unnameImage(docker, name);
+    }),
+  );
+}
+
+const TEMPORARY = new RegExp(`^127\\.0\\.0\\.1:(\\d+)/${REPOSITORY}:`);
+
+async function isListening(host: Host, port: number): Promise<boolean> {
+  try {
+    (await host.dial({ type: 'tcp', address: '127.0.0.1', port }, AbortSignal.timeout(ALIVE_MS))).destroy();
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -46,7 +46,8 @@ async function ids(): Promise<ReadonlyMap<string, string>> {
 
 test('a choice of targets goes round no lock: whoever has a host has it against all', async () => {
   await writeApp('locked');
-  const whole = followCu(scenario, {}, 'deploy');
+  // It rests between its hosts for as long as the other one may take to be refused.
+  const whole = followCu(scenario, {}, 'deploy', '--pause', '15s');
   await whole.until(({ type }) => type === 'plan');
 
   const part = await scenario.cu('deploy', 'host2/loop');

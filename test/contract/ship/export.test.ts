@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { exportImage, type ExportOptions } from '../../../src/ship/export.ts';
+import { dropLeftNames, exportImage, type ExportOptions } from '../../../src/ship/export.ts';
 import type { ShippableImage } from '../../../src/ship/image.ts';
 import { startReceiver } from '../../../src/ship/receiver.ts';
 import type { Host } from '../../../src/transport/host.ts';
@@ -76,6 +76,29 @@ test('the second version pushes its new layer only', async () => {
 
   expect(next.receivedBytes).toBeGreaterThan(MEGABYTE);
   expect(next.receivedBytes).toBeLessThan(1.1 * MEGABYTE);
+});
+
+test('names that killed exports left are taken away, and those of a run that lives are not', async () => {
+  const image = await makeImage(depot.blobs, [await random('a', 1)], 'one');
+  await depot.ship(image, source, { tags: ['rasters:v1'] });
+  const docker = source.host.docker();
+  await using dead = await startReceiver(depot.blobs);
+  await using alive = await startReceiver(depot.blobs);
+  const ports = [depot.receiver.port, dead.port, alive.port];
+  for (const port of ports)
+    await docker.json({
+      method: 'POST',
+      path: `/images/${idOn(source, image)}/tag`,
+      query: { repo: `127.0.0.1:${port}/cu`, tag: 'abc' },
+    });
+  await dead[Symbol.asyncDispose]();
+
+  await dropLeftNames({ host: source.host, isLocal: true, receiver: depot.receiver });
+
+  expect((await imagesOn(source.host)).map((line) => line.split(' ')[0])).toEqual([
+    `127.0.0.1:${alive.port}/cu:abc`,
+    'rasters:v1',
+  ]);
 });
 
 test('an engine that cannot reach the receiver has its image exported whole', async () => {
